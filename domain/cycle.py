@@ -1,0 +1,214 @@
+"""The vocabulary of a research cycle: its request, phases, outcomes, and what can be seen of it at any moment."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import Field
+
+from domain.errors import ErrorCode
+from domain.gates import GateResult, GateThresholds
+from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, TrainingResult, Verdict
+
+MAX_BRIEF = 8_000
+
+
+class Phase(StrEnum):
+    """Where a cycle is."""
+
+    QUEUED = "queued"
+    DESIGNING = "designing"
+    TRAINING = "training"
+    BACKTESTING = "backtesting"
+    ASSESSING = "assessing"
+    DONE = "done"
+
+
+PROGRESS_AT_START = {
+    Phase.QUEUED: 0.0,
+    Phase.DESIGNING: 0.05,
+    Phase.TRAINING: 0.20,
+    Phase.BACKTESTING: 0.65,
+    Phase.ASSESSING: 0.90,
+    Phase.DONE: 1.0,
+}
+"""The whole cycle's progress when a phase begins, a fraction."""
+
+
+def overall_progress(phase: Phase, within: float) -> float:
+    """The whole cycle's progress, given how much of the present phase is done; both fractions."""
+    phases = list(PROGRESS_AT_START)
+    start = PROGRESS_AT_START[phase]
+    end = PROGRESS_AT_START[phases[min(phases.index(phase) + 1, len(phases) - 1)]]
+    return start + (end - start) * min(max(within, 0.0), 1.0)
+
+
+class Outcome(StrEnum):
+    """How a cycle ended. "The science said no" (rejected) and "the machine broke" (failed) are never the same."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DesignerKind(StrEnum):
+    """Who designs and assesses."""
+
+    CLAUDE = "claude"
+    OFFLINE = "offline"
+
+
+class OnBudgetExhausted(StrEnum):
+    """What a cycle in flight does when the day's budget has no more for it."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+
+
+class StrategyRef(Frozen):
+    """A saved strategy file. The content travels by reference; the hash says that it is still the same.
+
+    The path is relative to the strategies' root; the name is the file's stem.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    path: ArtifactPath
+
+
+class CycleRequest(Frozen):
+    """What somebody asks to have researched."""
+
+    brief: str = Field("", max_length=MAX_BRIEF)
+    symbol: str = Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    timeframe: str = Field(pattern=r"^(1m|5m|15m|30m|1h|4h|1d|1w)$")
+    designer: DesignerKind
+    model: str | None = Field(None, max_length=80, description="model alias, for the designer claude")
+    strategy: StrategyRef | None = Field(None, description="a finished strategy: skips the design")
+    thresholds: GateThresholds = GateThresholds()
+    on_budget_exhausted: OnBudgetExhausted = OnBudgetExhausted.WAIT
+    queue: bool = Field(False, description="wait for a slot and funds instead of being refused")
+    seed: int = Field(0, ge=0, lt=2**31)
+    memory_snapshot: str | None = Field(
+        None, max_length=80, description="design from this earlier state of the store instead of the present one"
+    )
+    budget_scope: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
+
+
+class CallUsage(Frozen):
+    """What one call of a model used, in tokens; thinking is part of output."""
+
+    model: str
+    input: int = Field(0, ge=0)
+    cache_write: int = Field(0, ge=0)
+    cache_read: int = Field(0, ge=0)
+    output: int = Field(0, ge=0)
+
+    @property
+    def total(self) -> int:
+        """Everything that counts against the day's tokens."""
+        return self.input + self.cache_write + self.cache_read + self.output
+
+
+class AdmissionState(StrEnum):
+    """What the ledger said."""
+
+    PENDING = "pending"
+    GRANTED = "granted"
+    QUEUED = "queued"
+    REFUSED = "refused"
+
+
+class Admission(Frozen):
+    """The ledger's decision about a cycle, as its client learns it; figures stand where they decided."""
+
+    state: AdmissionState
+    reason: str | None = None
+    message: str = ""
+    position: int | None = Field(None, description="place in the queue, from 1")
+    used: int | None = None
+    remaining: int | None = None
+    deficit: int | None = None
+    limit: int | None = None
+    next_reset: datetime | None = None
+    active_ids: tuple[str, ...] = ()
+
+
+class Failure(Frozen):
+    """Why a cycle failed: where, the code, and what was tried, came back and can be done."""
+
+    phase: Phase
+    code: ErrorCode
+    message: str
+
+
+class PhaseTiming(Frozen):
+    """When a phase began and ended, by the workflow's clock."""
+
+    phase: Phase
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class CycleStatus(Frozen):
+    """All that is known of a cycle: the answer of the status query, and in the end the record in the store."""
+
+    cycle_id: str
+    run_id: str
+    request: CycleRequest
+    phase: Phase = Phase.QUEUED
+    stopped_in: Phase | None = Field(None, description="the phase in which a cycle ended that did not reach its end")
+    outcome: Outcome | None = None
+    reason: str | None = Field(None, description="why it was rejected, refused, failed or cancelled")
+    admission: Admission = Admission(state=AdmissionState.PENDING)
+    waiting_for: str | None = None
+    strategy: StrategyRef | None = None
+    hypothesis: str | None = None
+    memory_snapshot: str | None = None
+    training: TrainingResult | None = None
+    gates: tuple[GateResult, ...] = ()
+    backtest: BacktestResult | None = None
+    assessment: Assessment | None = None
+    failure: Failure | None = None
+    tokens: int = Field(0, ge=0, description="settled and charged, all classes")
+    cost_usd: Decimal = Decimal(0)
+    timings: tuple[PhaseTiming, ...] = ()
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class CycleResult(Frozen):
+    """What a finished cycle's workflow returns: the outcome and the figures that people sort by."""
+
+    cycle_id: str
+    outcome: Outcome
+    reason: str | None = None
+    verdict: Verdict | None = None
+    strategy: StrategyRef | None = None
+    sharpe_ratio: float | None = None
+    tokens: int = 0
+
+
+class TrialRecord(Frozen):
+    """An earlier cycle, as a designer may know it: validation and gate results, never figures of the backtest part."""
+
+    cycle_id: str
+    strategy_hash: str
+    parameters: str | None = Field(None, description="the designer's own parameters of the strategy, as JSON")
+    symbol: str
+    timeframe: str
+    outcome: Outcome
+    reason: str | None = None
+    validation_accuracy: float | None = None
+    validation_skill: float | None = Field(None, description="validation accuracy above chance")
+    training_gate_passed: bool | None = None
+    backtest_gate_passed: bool | None = None
+
+
+class MemorySnapshot(Frozen):
+    """What the store knew at one moment. The id names the state, so that a design can be made again."""
+
+    id: str
+    trials: tuple[TrialRecord, ...] = ()

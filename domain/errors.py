@@ -1,0 +1,57 @@
+"""Error codes and the exceptions that carry them. The codes are stable: they are what people see and alert on."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why something could not be done. Also an ApplicationError's type, a metric's label and the CLI's word."""
+
+    ANTHROPIC_TIMEOUT = "anthropic_timeout"
+    ANTHROPIC_ERROR = "anthropic_error"
+    ANTHROPIC_RATE_LIMITED = "anthropic_rate_limited"
+    ANTHROPIC_SPEND_LIMIT = "anthropic_spend_limit"
+    ANTHROPIC_AUTH = "anthropic_auth"
+    ANTHROPIC_REQUEST = "anthropic_request"
+    ANSWER_LOST = "answer_lost"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    DESIGN_INVALID = "design_invalid"
+    DESIGN_REFUSED = "design_refused"
+    ASSESS_REFUSED = "assess_refused"
+    TRAINING_SERVICE_UNAVAILABLE = "training_service_unavailable"
+    BACKTEST_SERVICE_UNAVAILABLE = "backtest_service_unavailable"
+    TRAINING_FAILED = "training_failed"
+    BACKTEST_FAILED = "backtest_failed"
+    INVALID_STRATEGY = "invalid_strategy"
+    DATA_UNAVAILABLE = "data_unavailable"
+    ENVELOPE_STALE = "envelope_stale"
+    STORE_UNAVAILABLE = "store_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt, made again later, can succeed without anyone changing anything."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        ErrorCode.ANTHROPIC_ERROR,
+        ErrorCode.ANTHROPIC_RATE_LIMITED,
+        ErrorCode.TRAINING_SERVICE_UNAVAILABLE,
+        ErrorCode.BACKTEST_SERVICE_UNAVAILABLE,
+        ErrorCode.STORE_UNAVAILABLE,
+    }
+)
+
+
+class ResearchError(Exception):
+    """A failure with a code. The message says what was tried, what came back, and what to do next."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["ResearchError"], tuple[ErrorCode, str]]:
+        # Exceptions cross from the engine's processes by pickle, which would call __init__ with the message alone.
+        return (ResearchError, (self.code, self.message))

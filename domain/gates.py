@@ -1,0 +1,104 @@
+"""The two gates between phases: pure functions over results. Each tells every threshold's value, bound and verdict."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from domain.results import BacktestResult, Frozen, Task, TrainingResult
+
+
+class GateName(StrEnum):
+    """Which gate."""
+
+    TRAINING = "training"
+    BACKTEST = "backtest"
+
+
+class Bound(StrEnum):
+    """On which side of its bound a value must lie. The bound itself passes."""
+
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+class GateThresholds(Frozen):
+    """The bounds of both gates. Fractions are fractions."""
+
+    training_min_skill: float = Field(0.02, ge=0, le=1)
+    training_max_loss_ratio: float = Field(1.05, gt=0)
+    training_min_loss_decrease: float = Field(0.0, ge=-1, le=1)
+    backtest_min_win_rate: float = Field(0.10, ge=0, le=1)
+    backtest_max_drawdown: float = Field(0.40, ge=0, le=1)
+    backtest_min_sharpe: float = -0.5
+    backtest_min_trades: int = Field(5, ge=0)
+
+
+class Check(Frozen):
+    """One threshold: what was measured, what it was held against, and the verdict. No value never passes."""
+
+    name: str
+    value: float | None
+    kind: Bound
+    bound: float
+    passed: bool
+
+    def __str__(self) -> str:
+        value = "none" if self.value is None else f"{self.value:.4g}"
+        return f"{self.name} {value}, {self.kind.value} {self.bound:.4g}"
+
+
+class GateResult(Frozen):
+    """A gate's verdict with all its checks, not only the first that failed."""
+
+    gate: GateName
+    passed: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def reason(self) -> str:
+        """The checks that failed, in words; empty if the gate passed."""
+        return "; ".join(str(check) for check in self.checks if not check.passed)
+
+
+def training_gate(result: TrainingResult, bounds: GateThresholds) -> GateResult:
+    """Whether the model learned something that holds on the validation part.
+
+    The accuracy is balanced, so that a model that always names the commonest class has 1/k and no skill.
+    """
+    chance = 0.5 if result.task is Task.REGRESSION else 1 / max(result.classes, 1)
+    name = "directional accuracy" if result.task is Task.REGRESSION else "balanced accuracy"
+    decrease = None
+    if result.train_loss.initial > 0:
+        decrease = (result.train_loss.initial - result.train_loss.final) / result.train_loss.initial
+    ratio = result.model_loss / result.baseline_loss if result.baseline_loss > 0 else None
+    return _gate(
+        GateName.TRAINING,
+        _at_least(name, result.validation_accuracy, chance + bounds.training_min_skill),
+        _at_most("loss ratio to guessing", ratio, bounds.training_max_loss_ratio),
+        _at_least("train loss decrease", decrease, bounds.training_min_loss_decrease),
+    )
+
+
+def backtest_gate(result: BacktestResult, bounds: GateThresholds) -> GateResult:
+    """Whether the backtest, after costs, is worth an assessment."""
+    return _gate(
+        GateName.BACKTEST,
+        _at_least("win rate", result.win_rate, bounds.backtest_min_win_rate),
+        _at_most("max drawdown", result.max_drawdown, bounds.backtest_max_drawdown),
+        _at_least("Sharpe ratio", result.sharpe_ratio, bounds.backtest_min_sharpe),
+        _at_least("trades", float(result.total_trades), bounds.backtest_min_trades),
+    )
+
+
+def _gate(name: GateName, *checks: Check) -> GateResult:
+    return GateResult(gate=name, passed=all(check.passed for check in checks), checks=checks)
+
+
+def _at_least(name: str, value: float | None, bound: float) -> Check:
+    passed = value is not None and value >= bound
+    return Check(name=name, value=value, kind=Bound.AT_LEAST, bound=bound, passed=passed)
+
+
+def _at_most(name: str, value: float | None, bound: float) -> Check:
+    passed = value is not None and value <= bound
+    return Check(name=name, value=value, kind=Bound.AT_MOST, bound=bound, passed=passed)

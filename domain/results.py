@@ -1,0 +1,175 @@
+"""What the phases produce. Fractions are fractions (0.12 is 12 %), times are aware UTC, files go by reference.
+
+Every path is relative to the artifacts' root and was written by us; a reader refuses one that leaves the root.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Frozen(BaseModel):
+    """The base of every value that crosses a border: immutable, no unknown fields, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _relative(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+        raise ValueError(f"{path!r} is not a relative path inside the artifacts")
+    return path
+
+
+ArtifactPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_relative)]
+
+
+class Task(StrEnum):
+    """What the network predicts."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class PartName(StrEnum):
+    """The parts of the bars in the order of time. No code of a cycle reads the lockbox."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    BACKTEST = "backtest"
+    LOCKBOX = "lockbox"
+
+
+class Part(Frozen):
+    """One part of the bars: first and last bar's opening time, and the number of bars."""
+
+    name: PartName
+    start: datetime
+    end: datetime
+    bars: int = Field(ge=0)
+
+
+class LossCurve(Frozen):
+    """A loss over the epochs: after the first, after the last, and the lowest."""
+
+    initial: float
+    final: float
+    best: float
+
+
+class TrainingResult(Frozen):
+    """A trained model and how well it does on the validation part; the backtest part has not been read yet."""
+
+    model_id: str = Field(description="sha256 of the model file's bytes")
+    model_path: ArtifactPath
+    history_path: ArtifactPath = Field(description="JSON: loss and accuracy of train and validation for each epoch")
+    task: Task
+    classes: int = Field(ge=0, description="classes that occur in train; 0 for a regression")
+    epochs: int = Field(ge=1, description="epochs that were run")
+    best_epoch: int = Field(ge=1, description="the epoch whose weights are the model, counted from 1")
+    train_loss: LossCurve
+    validation_loss: LossCurve
+    model_loss: float = Field(description="validation loss of the model that was kept")
+    baseline_loss: float = Field(
+        description="validation loss of guessing train's class frequencies (regression: train's mean)"
+    )
+    train_accuracy: Fraction = Field(description="balanced accuracy; regression: directional accuracy")
+    validation_accuracy: Fraction = Field(description="balanced accuracy; regression: directional accuracy")
+    validation_metrics: dict[str, float] = Field(default_factory=dict)
+    class_balance: dict[str, Fraction] = Field(default_factory=dict, description="share of each class in train")
+    features: tuple[str, ...]
+    parts: tuple[Part, ...]
+    bars_used: int
+    data_sha256: str
+    seed: int
+    seconds: float = Field(ge=0)
+
+
+class Figures(Frozen):
+    """The figures of an equity curve. None where the figure is undefined (a Sharpe ratio without variance)."""
+
+    total_return: float
+    annual_return: float | None
+    sharpe_ratio: float | None
+    sortino_ratio: float | None
+    max_drawdown: Fraction = Field(description="largest fall from a peak, as a positive fraction")
+
+
+class Costs(Frozen):
+    """What every fill pays, as fractions of the price, and what that came to, as a fraction of the initial capital."""
+
+    commission: float = Field(ge=0)
+    half_spread: float = Field(ge=0)
+    total: float = Field(ge=0)
+
+
+class Interval(Frozen):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class BacktestResult(Frozen):
+    """A backtest after costs, with its own doubt. The figures without a prefix are net."""
+
+    total_return: float
+    annual_return: float | None
+    sharpe_ratio: float | None
+    sharpe_interval: Interval | None = Field(description="stationary bootstrap, annualised")
+    sortino_ratio: float | None
+    max_drawdown: Fraction
+    win_rate: Fraction | None = Field(description="share of closed trades that won after costs; None without trades")
+    profit_factor: float | None = Field(description="gains over losses of the trades; None without a losing trade")
+    total_trades: int = Field(ge=0)
+    exposure: Fraction = Field(description="share of bars with a position")
+    turnover: float = Field(ge=0, description="value traded a year, in multiples of the equity")
+    costs: Costs
+    gross: Figures
+    benchmark_return: float = Field(description="buy and hold over the same bars, without costs")
+    excess_sharpe: float | None = Field(description="Sharpe of the return in excess of an equally exposed buy and hold")
+    excess_sharpe_interval: Interval | None
+    trials: int = Field(ge=1, description="backtests that the store knows on these bars, this one counted")
+    expected_max_sharpe: float = Field(
+        description="the Sharpe that the best of so many trials without skill would show"
+    )
+    deflated_low: float | None = Field(
+        description="lower bound of the excess Sharpe less expected_max_sharpe: above 0 the trials do not explain it"
+    )
+    minimum_provable_sharpe: float = Field(description="the smallest Sharpe that a sample of this length could prove")
+    equity_path: ArtifactPath
+    trades_path: ArtifactPath
+    part: Part
+    data_sha256: str
+    seconds: float = Field(ge=0)
+
+
+class Verdict(StrEnum):
+    """What the assessment says."""
+
+    PROMISING = "promising"
+    NEUTRAL = "neutral"
+    POOR = "poor"
+
+
+class Hypothesis(Frozen):
+    """A statement that a later cycle can test."""
+
+    text: str = Field(min_length=1, max_length=1000)
+    rationale: str = Field(min_length=1, max_length=2000)
+
+
+class Assessment(Frozen):
+    """What the results mean, and which rules or reasons decided it."""
+
+    verdict: Verdict
+    decided_by: tuple[str, ...] = Field(default=(), max_length=16)
+    strengths: tuple[str, ...] = Field(min_length=1, max_length=16)
+    weaknesses: tuple[str, ...] = Field(min_length=1, max_length=16)
+    suggestions: tuple[str, ...] = Field(default=(), max_length=16)
+    hypotheses: tuple[Hypothesis, ...] = Field(default=(), max_length=8)

@@ -1,0 +1,77 @@
+"""What stands behind train and backtest. The embedded engine and a service over HTTP are used through this alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import Field
+
+from domain.cycle import StrategyRef
+from domain.results import ArtifactPath, BacktestResult, Fraction, Frozen, TrainingResult
+
+
+class Places(Frozen):
+    """Where an engine reads and writes. Paths in jobs and results are relative to these."""
+
+    artifacts: Path
+    strategies: Path
+    data: Path = Field(description="bars that users imported; the bundled bars need no place")
+
+
+class CostOverride(Frozen):
+    """Costs to use instead of the asset class's own, as fractions of the price on every fill; None keeps the default."""
+
+    commission: float | None = Field(None, ge=0, le=0.1)
+    half_spread: float | None = Field(None, ge=0, le=0.1)
+
+
+class TrainJob(Frozen):
+    """One training. Two equal jobs give the same model, byte for byte."""
+
+    cycle_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")
+    strategy: StrategyRef
+    symbol: str
+    timeframe: str
+    seed: int
+
+
+class BacktestJob(Frozen):
+    """One backtest of a trained model on the backtest part of the bars it was trained on."""
+
+    cycle_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")
+    strategy: StrategyRef
+    symbol: str
+    timeframe: str
+    seed: int
+    model_path: ArtifactPath
+    model_id: str
+    data_sha256: str
+    trials: int = Field(ge=1)
+    costs: CostOverride = CostOverride()
+
+
+class Progress(Frozen):
+    """How far a job is: a fraction of it, and the step in words ("epoch 12 of 60, validation loss 0.93")."""
+
+    fraction: Fraction
+    step: str
+
+
+Report = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    """Trains and backtests.
+
+    Both are idempotent: asked again for a job that is done they give its result, and asked again for one that was
+    interrupted they go on where it stopped. Both raise ResearchError with the code that the cycle shows, and stop the
+    work at once when they are cancelled.
+    """
+
+    async def train(self, job: TrainJob, report: Report) -> TrainingResult:
+        """Train a model. Errors: invalid_strategy, data_unavailable, training_failed, training_service_unavailable."""
+        ...
+
+    async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
+        """Backtest a model. Errors: invalid_strategy, data_unavailable, backtest_failed, backtest_service_unavailable."""
+        ...

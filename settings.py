@@ -1,0 +1,125 @@
+"""Every setting of the project, in one typed class. Flags come first, then the environment, then a file.
+
+A Settings object is made once, at the edge (the command, the worker), and handed inward; nothing else reads the
+environment. Temporal's own address, namespace, TLS and keys stay with Temporal's configuration (TEMPORAL_*).
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from domain.gates import GateThresholds
+from domain.ledger import Limits
+
+PROJECT = Path(__file__).resolve().parent
+
+
+def _named(variable: str) -> AliasChoices:
+    """A field's environment variable, beside the field's own name for flags and for the TOML file."""
+    return AliasChoices(variable.lower().removeprefix("research_"), variable)
+
+
+class Settings(BaseSettings):
+    """What holds for this process. Values that do not fit are refused by name when the object is made."""
+
+    model_config = SettingsConfigDict(
+        env_file=(".env",),
+        toml_file=("research.toml",),
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Annotated[Path, Field(validation_alias=_named("RESEARCH_HOME"))] = PROJECT / ".research"
+    database_url: Annotated[str | None, Field(validation_alias=_named("RESEARCH_DATABASE_URL"))] = None
+    strategies_dir: Annotated[Path | None, Field(validation_alias=_named("STRATEGIES_DIR"))] = None
+
+    temporal_address: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_ADDRESS"))] = None
+    temporal_namespace: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_NAMESPACE"))] = None
+    temporal_profile: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_PROFILE"))] = None
+    task_queue: Annotated[str, Field(validation_alias=_named("RESEARCH_TASK_QUEUE"), min_length=1)] = "research"
+    ui_url: Annotated[str | None, Field(validation_alias=_named("RESEARCH_UI_URL"))] = None
+
+    daily_token_budget: Annotated[int, Field(ge=0, validation_alias=_named("AGENT_DAILY_TOKEN_BUDGET"))] = 500_000
+    daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias=_named("AGENT_DAILY_USD_BUDGET"))] = None
+    max_active_cycles: Annotated[int, Field(ge=1, le=1000, validation_alias=_named("RESEARCH_MAX_ACTIVE_CYCLES"))] = 1
+    design_token_cap: Annotated[int, Field(ge=0, validation_alias=_named("RESEARCH_DESIGN_TOKEN_CAP"))] = 90_000
+    assess_token_cap: Annotated[int, Field(ge=0, validation_alias=_named("RESEARCH_ASSESS_TOKEN_CAP"))] = 30_000
+
+    engine_processes: Annotated[int, Field(ge=1, le=64, validation_alias=_named("RESEARCH_ENGINE_PROCESSES"))] = 1
+    commission: Annotated[float | None, Field(ge=0, le=0.1, validation_alias=_named("RESEARCH_COMMISSION"))] = None
+    half_spread: Annotated[float | None, Field(ge=0, le=0.1, validation_alias=_named("RESEARCH_HALF_SPREAD"))] = None
+
+    training_gate_min_skill: Annotated[float, Field(validation_alias=_named("TRAINING_GATE_MIN_SKILL"))] = 0.02
+    training_gate_max_loss_ratio: Annotated[float, Field(validation_alias=_named("TRAINING_GATE_MAX_LOSS_RATIO"))] = (
+        1.05
+    )
+    training_gate_min_loss_decrease: Annotated[
+        float, Field(validation_alias=_named("TRAINING_GATE_MIN_LOSS_DECREASE"))
+    ] = 0.0
+    backtest_gate_min_win_rate: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MIN_WIN_RATE"))] = 0.10
+    backtest_gate_max_drawdown: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MAX_DRAWDOWN"))] = 0.40
+    backtest_gate_min_sharpe: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MIN_SHARPE"))] = -0.5
+    backtest_gate_min_trades: Annotated[int, Field(validation_alias=_named("BACKTEST_GATE_MIN_TRADES"))] = 5
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then .env, then research.toml."""
+        return (init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls))
+
+    @property
+    def engine_queue(self) -> str:
+        """The task queue of training and backtest, which scale apart from everything else."""
+        return f"{self.task_queue}-engine"
+
+    @property
+    def store_url(self) -> str:
+        """The database: SQLite in the home, or what was given."""
+        return self.database_url or f"sqlite:///{self.home / 'research.db'}"
+
+    @property
+    def strategies(self) -> Path:
+        """Where strategy files are kept."""
+        return self.strategies_dir or self.home / "strategies"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where models, curves and trades are kept, a folder a cycle."""
+        return self.home / "artifacts"
+
+    @property
+    def data(self) -> Path:
+        """Where imported bars are kept."""
+        return self.home / "data"
+
+    @property
+    def thresholds(self) -> GateThresholds:
+        """The bounds of the gates for cycles started with these settings."""
+        return GateThresholds(
+            training_min_skill=self.training_gate_min_skill,
+            training_max_loss_ratio=self.training_gate_max_loss_ratio,
+            training_min_loss_decrease=self.training_gate_min_loss_decrease,
+            backtest_min_win_rate=self.backtest_gate_min_win_rate,
+            backtest_max_drawdown=self.backtest_gate_max_drawdown,
+            backtest_min_sharpe=self.backtest_gate_min_sharpe,
+            backtest_min_trades=self.backtest_gate_min_trades,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What a new ledger starts with. A running one keeps its own until `research budget set`."""
+        return Limits(
+            tokens_per_day=self.daily_token_budget,
+            usd_per_day=self.daily_usd_budget,
+            max_active_cycles=self.max_active_cycles,
+        )
