@@ -19,7 +19,7 @@ class Places(Frozen):
 
 
 class CostOverride(Frozen):
-    """Costs to use instead of the asset class's own, as fractions of the price on every fill; None keeps the default."""
+    """Costs to use instead of the asset class's own, as fractions of the price on every fill."""
 
     commission: float | None = Field(None, ge=0, le=0.1)
     half_spread: float | None = Field(None, ge=0, le=0.1)
@@ -73,5 +73,5 @@ class Engine(Protocol):
         ...
 
     async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
-        """Backtest a model. Errors: invalid_strategy, data_unavailable, backtest_failed, backtest_service_unavailable."""
+        """Backtest a model. Errors as for train, with the codes of a backtest."""
         ...
