@@ -1,0 +1,102 @@
+"""The one way to a Temporal server: Temporal's own configuration, our converter, our namespace."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from settings import Settings
+
+DEFAULT_ADDRESS = "localhost:7233"
+DEFAULT_NAMESPACE = "research"
+CONNECT_TIMEOUT = timedelta(seconds=5)
+
+
+class Unreachable(Exception):
+    """No Temporal server answers, or not with this namespace. The message says what to do."""
+
+
+class RunningNote(NamedTuple):
+    """Where a stack that `research dev` started can be reached."""
+
+    address: str
+    ui_url: str | None
+
+
+def running_note(settings: Settings) -> Path:
+    """The file in which a running `research dev` says where it is; it is there only while the stack runs."""
+    return settings.home / "dev.json"
+
+
+def read_running_note(settings: Settings) -> RunningNote | None:
+    """What the running stack wrote, or None where there is none, or none that is complete."""
+    try:
+        note = json.loads(running_note(settings).read_text())
+        return RunningNote(str(note["address"]), note.get("ui_url"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def target(settings: Settings) -> tuple[str, str]:
+    """Address and namespace that `connect` uses.
+
+    Settings come first, then Temporal's profile file, then a `research dev` that runs on this home, then the defaults.
+    """
+    config = _config(settings)
+    note = read_running_note(settings)
+    address = config.get("target_host") or (note.address if note else DEFAULT_ADDRESS)
+    return address, config.get("namespace") or DEFAULT_NAMESPACE
+
+
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """A client for the server and namespace of the settings. Raises Unreachable."""
+    address, namespace = target(settings)
+    config = _config(settings)
+    config["target_host"] = address
+    config["namespace"] = namespace
+    try:
+        client = await asyncio.wait_for(
+            Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime),
+            CONNECT_TIMEOUT.total_seconds(),
+        )
+    except (RuntimeError, TimeoutError, RPCError) as error:
+        raise Unreachable(
+            f"no Temporal server answers at {address}. Start one with `research dev`, "
+            "or name yours with --address or TEMPORAL_ADDRESS."
+        ) from error
+    await _check_namespace(client, address)
+    return client
+
+
+async def _check_namespace(client: Client, address: str) -> None:
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=CONNECT_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise Unreachable(
+                f"the Temporal server at {address} has no namespace {client.namespace!r}. "
+                f"Create it with `temporal operator namespace create -n {client.namespace} --retention 90d`, "
+                "or name another with --namespace."
+            ) from error
+        if error.status is RPCStatusCode.PERMISSION_DENIED:
+            return  # A restricted account may use a namespace that it may not describe.
+        raise Unreachable(f"the Temporal server at {address} answers with an error: {error.message}") from error
+
+
+def _config(settings: Settings) -> ClientConnectConfig:
+    config = ClientConfig.load_client_connect_config(settings.temporal_profile)
+    if settings.temporal_address:
+        config["target_host"] = settings.temporal_address
+    if settings.temporal_namespace:
+        config["namespace"] = settings.temporal_namespace
+    return config

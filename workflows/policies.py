@@ -1,0 +1,94 @@
+"""Every timeout and retry policy, in one table. A cycle carries the table it was started with in its input."""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from pydantic import Field
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+from domain.errors import ErrorCode
+from domain.results import Frozen
+
+
+class ActivityOptions(TypedDict):
+    """What `workflow.execute_activity` takes of a policy."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta | None
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+class ActivityPolicy(Frozen):
+    """How long one attempt may take, how long all of them together, and what is tried again."""
+
+    start_to_close: timedelta
+    schedule_to_close: timedelta
+    heartbeat: timedelta | None = None
+    first_retry: timedelta = timedelta(seconds=2)
+    backoff: float = Field(2.0, ge=1)
+    longest_retry: timedelta = timedelta(minutes=5)
+    attempts: int = Field(0, ge=0, description="0: as many as fit into schedule_to_close")
+    not_retried: tuple[str, ...] = ()
+
+    def options(self) -> ActivityOptions:
+        """The policy in Temporal's words. Work is never abandoned: a cancelled activity is waited for."""
+        return ActivityOptions(
+            start_to_close_timeout=self.start_to_close,
+            schedule_to_close_timeout=self.schedule_to_close,
+            heartbeat_timeout=self.heartbeat,
+            retry_policy=RetryPolicy(
+                initial_interval=self.first_retry,
+                backoff_coefficient=self.backoff,
+                maximum_interval=self.longest_retry,
+                maximum_attempts=self.attempts,
+                non_retryable_error_types=list(self.not_retried),
+            ),
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+
+HEARTBEAT = timedelta(seconds=10)
+
+MAY_HAVE_BEEN_BILLED = (
+    ErrorCode.ANSWER_LOST.value,
+    ErrorCode.ANTHROPIC_TIMEOUT.value,
+    "TemporalTimeout:StartToClose",
+    "TemporalTimeout:Heartbeat",
+)
+"""What comes back from a model's turn to the workflow at once: it holds the money and funds the next attempt."""
+
+_TURN = ActivityPolicy(
+    start_to_close=timedelta(seconds=150),
+    schedule_to_close=timedelta(hours=6),
+    heartbeat=HEARTBEAT,
+    not_retried=MAY_HAVE_BEEN_BILLED,
+)
+
+
+class Policies(Frozen):
+    """One row an activity."""
+
+    design: ActivityPolicy = _TURN
+    train: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(hours=4), schedule_to_close=timedelta(hours=24), heartbeat=HEARTBEAT, attempts=5
+    )
+    backtest: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(hours=2), schedule_to_close=timedelta(hours=12), heartbeat=HEARTBEAT, attempts=5
+    )
+    assess: ActivityPolicy = _TURN
+    record: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(hours=24), longest_retry=timedelta(minutes=1)
+    )
+    ledger: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(hours=24), longest_retry=timedelta(minutes=1)
+    )
+    request_cancel: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(seconds=10),
+        schedule_to_close=timedelta(minutes=10),
+        first_retry=timedelta(milliseconds=200),
+        longest_retry=timedelta(seconds=5),
+    )
+    lost_answers: int = Field(3, ge=0, description="newly funded attempts after answers that were lost, per turn")
