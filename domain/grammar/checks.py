@@ -1,0 +1,157 @@
+"""Rules between the parts of a strategy: names that must exist, losses that must fit, bounds on the whole.
+
+They work on whatever parts are valid by themselves, so that a file with one broken indicator still hears about a
+misspelt fuzzy set; a part that is present but broken is None and draws no complaint of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from domain.grammar.features import FuzzyInput, FuzzySet, Indicator, RawInput
+from domain.grammar.learning import LABELS_OF, LOSSES_OF, ContextLabels, Decisions, Training, TrainingData
+from domain.grammar.values import (
+    MAX_CONTEXT_SERIES,
+    MAX_FEATURES,
+    MAX_FUZZY_SETS,
+    MAX_INDICATORS,
+    MAX_INPUTS,
+    Loc,
+    Problem,
+    nearest,
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A strategy in pieces. Keyed by id or list position; None stands for a piece that is there but not valid."""
+
+    training_data: TrainingData | None
+    context_series: int
+    indicators: Mapping[str, Indicator | None]
+    fuzzy_sets: Mapping[str, FuzzySet | None]
+    nn_inputs: tuple[FuzzyInput | RawInput | None, ...]
+    decisions: Decisions | None
+    training: Training | None
+
+
+def cross_check(parts: Parts) -> Iterator[Problem]:
+    """All that is wrong between the parts, in the order of the file's sections."""
+    yield from _sizes(parts)
+    yield from _days(parts.training_data)
+    yield from _sources(parts)
+    for fuzzy_set in filter(None, parts.fuzzy_sets.values()):
+        at: Loc = ("fuzzy_sets", fuzzy_set.id, "indicator")
+        yield from _reference(parts, at, fuzzy_set.indicator, fuzzy_set.output)
+    yield from _inputs(parts)
+    yield from _learning(parts)
+
+
+def _sizes(parts: Parts) -> Iterator[Problem]:
+    limits = (
+        ("context_data", parts.context_series, MAX_CONTEXT_SERIES),
+        ("indicators", len(parts.indicators), MAX_INDICATORS),
+        ("fuzzy_sets", len(parts.fuzzy_sets), MAX_FUZZY_SETS),
+        ("nn_inputs", len(parts.nn_inputs), MAX_INPUTS),
+    )
+    for section, count, most in limits:
+        if count > most:
+            yield Problem((section,), f"has {count} entries", f"at most {most}")
+    if not parts.nn_inputs:
+        yield Problem(("nn_inputs",), "has no entries", "at least one input, such as `- fuzzy_set: NAME`")
+
+
+def _days(data: TrainingData | None) -> Iterator[Problem]:
+    if data is None:
+        return
+    if data.start_date and data.end_date and data.start_date > data.end_date:
+        message = f"is {data.end_date}, before the start {data.start_date}"
+        yield Problem(("training_data", "end_date"), message, "a day on or after the start")
+    if data.base_timeframe not in data.timeframes:
+        message = f"is {data.base_timeframe}, which is not among the timeframes"
+        yield Problem(("training_data", "base_timeframe"), message, f"one of {', '.join(data.timeframes)}")
+    for section, values in (("symbols", data.symbols), ("timeframes", data.timeframes)):
+        for position, value in enumerate(values):
+            if value in values[:position]:
+                yield Problem(("training_data", section, position), f"{value} stands there twice", "name each one once")
+
+
+def _sources(parts: Parts) -> Iterator[Problem]:
+    for indicator in filter(None, parts.indicators.values()):
+        if indicator.data_source is not None and not parts.context_series:
+            message = f"names the series {indicator.data_source!r}, but the file has no context_data"
+            hint = "add the series to context_data, or use `source` for a price column"
+            yield Problem(("indicators", indicator.id, "data_source"), message, hint)
+
+
+def _reference(parts: Parts, at: Loc, indicator_id: str, output: str | None) -> Iterator[Problem]:
+    if indicator_id not in parts.indicators:
+        yield Problem(
+            at, f"names the indicator {indicator_id!r}, which does not exist", nearest(indicator_id, parts.indicators)
+        )
+        return
+    indicator = parts.indicators[indicator_id]
+    if indicator is None:
+        return
+    kind = indicator.kind
+    if output is not None and output not in kind.outputs:
+        message = f"names the output {output!r}, which {kind.name} does not have"
+        hint = (
+            nearest(output, kind.outputs) if kind.outputs else f"write {indicator_id} without a dot: it has one output"
+        )
+        yield Problem(at, message, hint)
+        return
+    reasons = dict(kind.looks_ahead)
+    reason = reasons.get("") or reasons.get(output or (kind.outputs[0] if kind.outputs else ""))
+    if reason:
+        yield Problem(at, f"would show the future to the network: {reason}", "use another indicator or output")
+
+
+def _inputs(parts: Parts) -> Iterator[Problem]:
+    allowed = parts.training_data.timeframes if parts.training_data else ()
+    seen: dict[str, int] = {}
+    count = 0
+    for position, entry in enumerate(parts.nn_inputs):
+        if entry is None:
+            continue
+        at: Loc = ("nn_inputs", position)
+        if isinstance(entry, RawInput):
+            yield from _reference(parts, (*at, "indicator"), entry.indicator, entry.output)
+            columns = [f"{entry.indicator}.{entry.output or ''}"]
+        elif entry.fuzzy_set not in parts.fuzzy_sets:
+            message = f"names the fuzzy set {entry.fuzzy_set!r}, which does not exist"
+            yield Problem((*at, "fuzzy_set"), message, nearest(entry.fuzzy_set, parts.fuzzy_sets))
+            continue
+        else:
+            fuzzy_set = parts.fuzzy_sets[entry.fuzzy_set]
+            columns = [f"{fuzzy_set.id}_{m.name}" for m in fuzzy_set.memberships] if fuzzy_set else []
+        for timeframe in entry.timeframes:
+            if allowed and timeframe not in allowed:
+                message = f"asks for {timeframe}, which training_data does not have"
+                yield Problem((*at, "timeframes"), message, f"all, or some of {', '.join(allowed)}")
+        frames = entry.timeframes or allowed
+        count += len(columns) * len(frames)
+        twice = [seen[f"{f} {c}"] for f in frames for c in columns if f"{f} {c}" in seen]
+        if twice:
+            yield Problem(at, f"gives a feature that nn_inputs[{twice[0]}] gives already", "name each input once")
+        seen.update({f"{f} {c}": position for f in frames for c in columns})
+    if count > MAX_FEATURES:
+        yield Problem(("nn_inputs",), f"makes {count} features", f"at most {MAX_FEATURES}")
+
+
+def _learning(parts: Parts) -> Iterator[Problem]:
+    training, decisions = parts.training, parts.decisions
+    if training is None:
+        return
+    labels = training.labels
+    if isinstance(labels, ContextLabels) and labels.bearish_threshold >= labels.bullish_threshold:
+        message = f"is {labels.bearish_threshold:g}, but bullish_threshold is {labels.bullish_threshold:g}"
+        yield Problem(("training", "labels", "bearish_threshold"), message, "below bullish_threshold")
+    if decisions is None:
+        return
+    output = decisions.output_format
+    if training.loss not in LOSSES_OF[output]:
+        message = f"is {training.loss}, which does not fit output_format {output}"
+        yield Problem(("training", "loss"), message, f"one of {', '.join(LOSSES_OF[output])}")
+    if labels.source not in LABELS_OF[output]:
+        message = f"is {labels.source}, which does not fit output_format {output}"
+        yield Problem(("training", "labels", "source"), message, f"one of {', '.join(LABELS_OF[output])}")
