@@ -37,7 +37,7 @@ class Book:
     @property
     def exposure(self) -> NDArray[np.float64]:
         """Signed share of the equity that is staked from each open to the next, one fewer than there are opens."""
-        value = self.quantity[:-1] * self.opens.to_numpy()[:-1]
+        value = self.quantity[:-1] * self.opens.to_numpy(dtype=np.float64)[:-1]
         return np.divide(value, self.equity[:-1], out=np.zeros(len(value)), where=self.equity[:-1] > 0)
 
 

@@ -6,6 +6,7 @@ without variance, an interval of two numbers) is None, never NaN and never infin
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import empyrical
@@ -14,7 +15,6 @@ import pandas as pd
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
 from purgedcv import minimum_backtest_length
-from scipy.stats import norm
 
 from domain.results import Figures, Interval
 
@@ -22,7 +22,7 @@ Returns = NDArray[np.float64]
 
 RESAMPLES: Final = 1000
 _CONFIDENCE: Final = 0.95
-_Z: Final = float(norm.ppf((1 + _CONFIDENCE) / 2))
+_Z: Final = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
 _SECONDS_PER_YEAR: Final = 365.25 * 86_400
 # Below this a standard deviation is the rounding of a constant series, and its ratios are noise over noise.
 _NO_VARIANCE: Final = 1e-12
@@ -104,7 +104,7 @@ def sharpe_interval(returns: Returns, bars_per_year: float, seed: int) -> Interv
         return None
     with np.errstate(all="ignore"):
         length = float(optimal_block_length(returns)["stationary"].iloc[0])
-    block = min(max(length, 1.0), len(returns) / 4) if math.isfinite(length) else 1.0
+    block = min(max(round(length), 1), len(returns) // 4) if math.isfinite(length) else 1
     bootstrap = StationaryBootstrap(block, returns, seed=np.random.default_rng(seed))
     low, high = bootstrap.conf_int(_per_bar_sharpe, reps=RESAMPLES, method="percentile", size=_CONFIDENCE)[:, 0]
     scale = math.sqrt(bars_per_year)
