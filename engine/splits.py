@@ -1,0 +1,150 @@
+"""Bars split by time: train 50 %, validation 15 %, backtest 20 %, lockbox 15 %, with an embargo between the parts.
+
+The lockbox is the last 15 % of the bars at hand, whatever days a strategy names: a strategy that could move it by its
+date range would bring to light what is sealed. The date range cuts the bars before it, and those are divided 50 : 15 :
+20. A file's own data_split or validation_split divides train and validation anew, and nothing else.
+
+The embargo is the end of the earlier part: bars whose labels may look into it, but which no part uses.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+
+from domain.errors import ErrorCode, ResearchError
+from domain.results import Part, PartName
+from domain.strategy import Strategy
+
+TRAIN = 0.50
+VALIDATION = 0.15
+BACKTEST = 0.20
+LOCKBOX = 0.15
+MIN_TRAIN = 100
+MIN_VALIDATION = 50
+MIN_BACKTEST = 50
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the parts lie. Positions count from the first bar of the strategy's date range, which is at `first`.
+
+    train starts after the history that the strategy wants for its indicators. `validation_zone` and `train_zone` are
+    the parts with their embargo: labels may look that far.
+    """
+
+    first: int
+    train: slice
+    validation: slice
+    backtest: slice
+    lockbox: slice
+    embargo: int
+
+    @property
+    def train_zone(self) -> slice:
+        """Train and the embargo after it."""
+        return slice(self.train.start, self.validation.start)
+
+    @property
+    def validation_zone(self) -> slice:
+        """Validation and the embargo after it."""
+        return slice(self.validation.start, self.backtest.start)
+
+
+def split_bars(strategy: Strategy, index: pd.DatetimeIndex) -> Split:
+    """Divide bars, known by their opening times alone, as a strategy wants them.
+
+    Raises ResearchError DATA_UNAVAILABLE, with the numbers, if the date range holds no bars or too few of them.
+    """
+    data, training = strategy.training_data, strategy.training
+    embargo = training.labels.lookahead
+    sealed = round(len(index) * (1.0 - LOCKBOX))
+    first = int(index.searchsorted(_midnight(data.start_date))) if data.start_date else 0
+    last = sealed
+    if data.end_date:
+        last = min(sealed, int(index.searchsorted(_midnight(data.end_date + timedelta(days=1)))))
+    bars = max(last - first, 0)
+    open_share = TRAIN + VALIDATION + BACKTEST
+    backtest_start = round(bars * (TRAIN + VALIDATION) / open_share)
+    validation_start = round(backtest_start * (1.0 - _validation_share(strategy)))
+    split = Split(
+        first=first,
+        train=slice(data.history_required, validation_start - embargo),
+        validation=slice(validation_start, backtest_start - embargo),
+        backtest=slice(backtest_start, bars - embargo),
+        lockbox=slice(sealed - first, len(index) - first),
+        embargo=embargo,
+    )
+    _refuse_too_few(strategy, split, bars, index, sealed)
+    return split
+
+
+def training_bars(frame: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """The bars that a training may read: from the date range's first bar to the last before the backtest part."""
+    return frame.iloc[split.first : split.first + split.backtest.start]
+
+
+def backtest_bars(frame: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """The bars that a backtest may read: from the same first bar (indicators warm up on them) to the part's end."""
+    return frame.iloc[split.first : split.first + split.backtest.stop]
+
+
+def describe(split: Split, index: pd.DatetimeIndex) -> tuple[Part, ...]:
+    """The parts with their dates and number of bars. Of the lockbox only the calendar is read."""
+    return tuple(
+        _part(name, index[split.first + part.start : split.first + part.stop])
+        for name, part in (
+            (PartName.TRAIN, split.train),
+            (PartName.VALIDATION, split.validation),
+            (PartName.BACKTEST, split.backtest),
+            (PartName.LOCKBOX, split.lockbox),
+        )
+    )
+
+
+def _part(name: PartName, times: pd.DatetimeIndex) -> Part:
+    return Part(name=name, start=times[0].to_pydatetime(), end=times[-1].to_pydatetime(), bars=len(times))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _validation_share(strategy: Strategy) -> float:
+    """Validation's share of train and validation together."""
+    training = strategy.training
+    if training.data_split is not None:
+        return training.data_split.validation / (training.data_split.train + training.data_split.validation)
+    if training.validation_split is not None:
+        return training.validation_split
+    return VALIDATION / (TRAIN + VALIDATION)
+
+
+def _refuse_too_few(strategy: Strategy, split: Split, bars: int, index: pd.DatetimeIndex, sealed: int) -> None:
+    wanted = (
+        ("train", split.train, MIN_TRAIN),
+        ("validation", split.validation, MIN_VALIDATION),
+        ("backtest", split.backtest, MIN_BACKTEST),
+    )
+    short = [
+        f"{name} has {max(part.stop - part.start, 0)} bars and needs {least}"
+        for name, part, least in wanted
+        if part.stop - part.start < least
+    ]
+    if not short:
+        return
+    data = strategy.training_data
+    days = f" from {data.start_date or 'the first'} to {data.end_date or 'the last'}" if _has_days(strategy) else ""
+    there_is = f"{len(index)} bars, {index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}" if len(index) else "no bars"
+    opened = f", of which those before {index[sealed]:%Y-%m-%d} are open to a cycle" if sealed < len(index) else ""
+    raise ResearchError(
+        ErrorCode.DATA_UNAVAILABLE,
+        f"too few bars: there are {there_is}{opened}, and the strategy's dates{days} leave {bars} of them. "
+        f"With {data.history_required} bars of history and an embargo of {split.embargo} bars between the parts, "
+        f"{'; '.join(short)}. Widen the strategy's dates, lower history_required or the labels' look-ahead, "
+        "or import more bars.",
+    )
+
+
+def _has_days(strategy: Strategy) -> bool:
+    return bool(strategy.training_data.start_date or strategy.training_data.end_date)
