@@ -7,19 +7,9 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
-RETENTION_DAYS = 90
+from workflows import search_attributes
 
-_KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-SEARCH_ATTRIBUTES = {
-    "Phase": _KEYWORD,
-    "Outcome": _KEYWORD,
-    "Verdict": _KEYWORD,
-    "StrategyName": _KEYWORD,
-    "Symbol": _KEYWORD,
-    "Timeframe": _KEYWORD,
-    "Sharpe": IndexedValueType.INDEXED_VALUE_TYPE_DOUBLE,
-    "TokensUsed": IndexedValueType.INDEXED_VALUE_TYPE_INT,
-}
+RETENTION_DAYS = 90
 
 
 async def prepare_namespace(client: Client) -> None:
@@ -33,7 +23,8 @@ async def prepare_namespace(client: Client) -> None:
     present = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace)
     )
-    missing = {name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name not in present.custom_attributes}
+    wanted = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in search_attributes.ALL}
+    missing = {name: kind for name, kind in wanted.items() if name not in present.custom_attributes}
     if missing:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)

@@ -1,0 +1,48 @@
+"""What an activity's failure means for the cycle: its code and a message for people."""
+
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import TimeoutError as ActivityTimeout
+
+from domain.errors import ErrorCode
+
+_SILENT = {
+    "design": ErrorCode.ANSWER_LOST,
+    "assess": ErrorCode.ANSWER_LOST,
+    "train": ErrorCode.TRAINING_SERVICE_UNAVAILABLE,
+    "backtest": ErrorCode.BACKTEST_SERVICE_UNAVAILABLE,
+}
+"""What it means when an activity was never heard of again: a model may have been called, an engine was not there."""
+
+
+class CycleFailed(Exception):
+    """A phase failed for good."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def failure_of(error: ActivityError, activity: str) -> CycleFailed:
+    """The code and message of a failed activity. A cancelled activity has none: its error is raised as it is."""
+    cause = error.cause
+    if isinstance(cause, ActivityTimeout):
+        return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
+    if isinstance(cause, ApplicationError):
+        known = cause.type in set(ErrorCode)
+        code = ErrorCode(cause.type) if known else ErrorCode.INTERNAL_ERROR
+        return CycleFailed(code, cause.message if known else f"{activity} failed: {cause.type}: {cause.message}")
+    raise error
+
+
+def _silence(activity: str, cause: ActivityTimeout) -> str:
+    what = {
+        TimeoutType.HEARTBEAT: "its worker was not heard of any more",
+        TimeoutType.START_TO_CLOSE: "an attempt took longer than its policy allows",
+        TimeoutType.SCHEDULE_TO_CLOSE: "all attempts together took longer than its policy allows",
+        TimeoutType.SCHEDULE_TO_START: "no worker took it",
+    }
+    return (
+        f"{activity}: {what.get(cause.type, 'it timed out') if cause.type else 'it timed out'}. "
+        "See that a worker runs (`research worker`), look into its log, and start the cycle again."
+    )

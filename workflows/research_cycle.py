@@ -1,0 +1,396 @@
+"""The story of one research cycle: admit, design, train, gate, backtest, gate, assess, record."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import Field
+
+    from domain.cycle import (
+        Admission,
+        AdmissionState,
+        CycleRequest,
+        CycleResult,
+        CycleStatus,
+        DesignerKind,
+        Failure,
+        Outcome,
+        Phase,
+        PhaseTiming,
+        StrategyRef,
+    )
+    from domain.envelope import Envelope
+    from domain.errors import ErrorCode
+    from domain.gates import GateResult, backtest_gate, training_gate
+    from domain.ledger import Closed, Granted, Limits, Queued, Refused, RunRef
+    from domain.results import BacktestResult, Frozen, TrainingResult
+    from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
+    from engine.interface import BacktestJob, CostOverride, TrainJob
+    from workflows import search_attributes
+    from workflows.admission import LedgerLink
+    from workflows.conversation import Answer, Purse, converse
+    from workflows.details import current_details
+    from workflows.failures import CycleFailed, failure_of
+    from workflows.policies import ActivityPolicy, Policies
+
+MAX_REASON = 500
+
+A = TypeVar("A", bound=Answer)
+R = TypeVar("R")
+
+
+class CycleInput(Frozen):
+    """A request, and everything about the house that the cycle must not look up for itself."""
+
+    request: CycleRequest
+    engine_queue: str
+    limits: Limits = Field(Limits(), description="for the ledger, should this cycle be the one that starts it")
+    costs: CostOverride = CostOverride()
+    design_token_cap: int = Field(90_000, ge=0)
+    assess_token_cap: int = Field(30_000, ge=0)
+    policies: Policies = Policies()
+
+
+class _Stop(Exception):
+    """The story ends here, with an outcome that is no failure."""
+
+    def __init__(self, outcome: Outcome, reason: str | None) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+@workflow.defn(name="ResearchCycleWorkflow")
+class ResearchCycleWorkflow:
+    """One cycle. Its id is the cycle's id."""
+
+    @workflow.init
+    def __init__(self, start: CycleInput) -> None:
+        info = workflow.info()
+        self._start = start
+        self._cancel_reason: str | None = None
+        self._purse: Purse | None = None
+        self._link = LedgerLink(start.request.budget_scope, start.limits, info.task_queue, start.policies)
+        self._status = CycleStatus(
+            cycle_id=info.workflow_id, run_id=info.run_id, request=start.request, started_at=workflow.now()
+        )
+
+    @workflow.run
+    async def run(self, start: CycleInput) -> CycleResult:
+        """Research, then record and give back whatever happens. Fails with the error code, or as cancelled."""
+        try:
+            await self._research()
+            outcome, reason, failure = Outcome.COMPLETED, None, None
+        except _Stop as stop:
+            outcome, reason, failure = stop.outcome, stop.reason, None
+        except CycleFailed as error:
+            outcome, reason = Outcome.FAILED, error.message
+            failure = Failure(phase=self._status.phase, code=error.code, message=error.message)
+        except BaseException as error:
+            # Anything but a cancel is a defect of this code: the workflow task fails and is tried again once mended.
+            if not is_cancelled_exception(error):
+                raise
+            outcome, reason, failure = Outcome.CANCELLED, self._cancel_reason or "cancelled", None
+        try:
+            await self._undisturbed(self._finish(outcome, reason, failure))
+        except CycleFailed as error:
+            raise ApplicationError(error.message, type=error.code.value, non_retryable=True) from error
+        if outcome is Outcome.CANCELLED:
+            raise asyncio.CancelledError(reason)
+        if failure is not None:
+            raise ApplicationError(failure.message, type=failure.code.value, non_retryable=True)
+        return self._result()
+
+    async def _research(self) -> None:
+        request = self._status.request
+        self._index(
+            search_attributes.SYMBOL.value_set(request.symbol), search_attributes.TIMEFRAME.value_set(request.timeframe)
+        )
+        await self._admit(wait=request.queue)
+        await self._design()
+        training = await self._train()
+        self._pass(training_gate(training, request.thresholds))
+        backtest = await self._backtest(training)
+        self._pass(backtest_gate(backtest, request.thresholds))
+        await self._assess()
+
+    async def _admit(self, wait: bool) -> None:
+        self._enter(Phase.QUEUED)
+        caps = self._caps()
+        admission = await self._link.open(sum(caps.values()), None, wait)
+        if admission.state is AdmissionState.REFUSED or self._link.granted is None:
+            raise _Stop(Outcome.REFUSED, admission.reason)
+        self._purse = Purse(Envelope.opened(self._link.granted, caps), self._link)
+
+    async def _design(self) -> None:
+        self._enter(Phase.DESIGNING)
+        request = self._start.request
+        if request.strategy is not None:
+            self._set(strategy=request.strategy)
+        else:
+            answer = await self._converse(
+                "design",
+                lambda granted, turn: DesignTurn(request=request, granted_run_id=granted, turn=turn),
+                lambda answer: answer.strategy is not None,
+                DesignAnswer,
+                self._start.policies.design,
+                f"design for {request.symbol} {request.timeframe}",
+            )
+            self._set(strategy=answer.strategy, hypothesis=answer.hypothesis, memory_snapshot=answer.memory_snapshot)
+        if self._status.strategy:
+            self._index(search_attributes.STRATEGY_NAME.value_set(self._status.strategy.name))
+
+    async def _train(self) -> TrainingResult:
+        self._enter(Phase.TRAINING)
+        job = TrainJob(
+            cycle_id=self._status.cycle_id,
+            strategy=self._strategy(),
+            symbol=self._start.request.symbol,
+            timeframe=self._start.request.timeframe,
+            seed=self._start.request.seed,
+        )
+        result = await self._engine("train", job, TrainingResult, self._start.policies.train)
+        self._set(training=result)
+        return result
+
+    async def _backtest(self, training: TrainingResult) -> BacktestResult:
+        self._enter(Phase.BACKTESTING)
+        earlier = await self._activity("count_trials", training.data_sha256, int, self._start.policies.record)
+        job = BacktestJob(
+            cycle_id=self._status.cycle_id,
+            strategy=self._strategy(),
+            symbol=self._start.request.symbol,
+            timeframe=self._start.request.timeframe,
+            seed=self._start.request.seed,
+            model_path=training.model_path,
+            model_id=training.model_id,
+            data_sha256=training.data_sha256,
+            trials=earlier + 1,
+            costs=self._start.costs,
+        )
+        result = await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
+        self._set(backtest=result)
+        if result.sharpe_ratio is not None:
+            self._index(search_attributes.SHARPE.value_set(result.sharpe_ratio))
+        return result
+
+    async def _assess(self) -> None:
+        self._enter(Phase.ASSESSING)
+        answer = await self._converse(
+            "assess",
+            lambda granted, turn: AssessTurn(status=self._status, granted_run_id=granted, turn=turn),
+            lambda answer: answer.assessment is not None,
+            AssessAnswer,
+            self._start.policies.assess,
+            f"assess {self._strategy().name}",
+        )
+        self._set(assessment=answer.assessment)
+        if answer.assessment:
+            self._index(search_attributes.VERDICT.value_set(answer.assessment.verdict.value))
+
+    async def _finish(self, outcome: Outcome, reason: str | None, failure: Failure | None) -> None:
+        """Record the cycle and give the envelope back, however long that has to be tried."""
+        stopped = None if outcome is Outcome.COMPLETED else self._status.phase
+        self._end_phase()
+        self._set(
+            phase=Phase.DONE,
+            stopped_in=stopped,
+            outcome=outcome,
+            reason=reason,
+            failure=failure,
+            waiting_for=None,
+            tokens=self._purse.envelope.tokens_spent if self._purse else 0,
+            cost_usd=self._purse.envelope.spent_usd if self._purse else Decimal(0),
+            ended_at=workflow.now(),
+        )
+        self._index(
+            search_attributes.PHASE.value_set(Phase.DONE.value),
+            search_attributes.OUTCOME.value_set(outcome.value),
+            search_attributes.TOKENS_USED.value_set(self._status.tokens),
+        )
+        if outcome is Outcome.CANCELLED:
+            workflow.upsert_memo({"cancel_reason": reason})
+        try:
+            await self._activity("record", self.status(), bool, self._start.policies.record)
+        finally:
+            await self._link.close()
+            await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _converse(
+        self,
+        activity: str,
+        turn: Callable[[str, int], Frozen],
+        finished: Callable[[A], bool],
+        answer_type: type[A],
+        policy: ActivityPolicy,
+        summary: str,
+    ) -> A:
+        phase = self._status.phase
+        while True:
+            if self._purse is None:
+                raise AssertionError("a conversation needs an envelope")
+            granted = self._purse.envelope.run_id
+            try:
+                return await converse(
+                    activity,
+                    lambda number, granted=granted: turn(granted, number),  # type: ignore[misc]
+                    finished,
+                    answer_type,
+                    self._purse,
+                    policy,
+                    self._start.policies.lost_answers,
+                    self._start.request.model or self._start.request.designer.value,
+                    summary,
+                )
+            except CycleFailed as failure:
+                if failure.code is not ErrorCode.ENVELOPE_STALE:
+                    raise
+            # The cycle was reset: its envelope is the earlier run's, and this one needs its own.
+            await self._admit(wait=True)
+            self._enter(phase)
+
+    async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
+        summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
+        return await self._activity(activity, job, result_type, policy, self._start.engine_queue, summary)
+
+    async def _activity(
+        self,
+        activity: str,
+        argument: object,
+        result_type: type[R],
+        policy: ActivityPolicy,
+        task_queue: str | None = None,
+        summary: str | None = None,
+    ) -> R:
+        try:
+            return await workflow.execute_activity(
+                activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
+            )
+        except ActivityError as error:
+            raise failure_of(error, activity) from error
+
+    async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
+        """Go through with it, also when a cancel comes in the middle: it comes too late to change the outcome."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
+        task.result()
+
+    def _pass(self, gate: GateResult) -> None:
+        self._set(gates=(*self._status.gates, gate))
+        if not gate.passed:
+            raise _Stop(Outcome.REJECTED, f"{gate.gate.value} gate: {gate.reason}")
+
+    def _strategy(self) -> StrategyRef:
+        if self._status.strategy is None:
+            raise AssertionError("the design has ended without a strategy")
+        return self._status.strategy
+
+    def _caps(self) -> dict[str, int]:
+        """Tokens by activity. The offline designer and assessor call no model, and need none."""
+        if self._start.request.designer is DesignerKind.OFFLINE:
+            return {"design": 0, "assess": 0}
+        return {"design": self._start.design_token_cap, "assess": self._start.assess_token_cap}
+
+    def _enter(self, phase: Phase) -> None:
+        self._end_phase()
+        timing = PhaseTiming(phase=phase, started_at=workflow.now())
+        self._set(phase=phase, timings=(*self._status.timings, timing))
+        self._index(search_attributes.PHASE.value_set(phase.value))
+
+    def _end_phase(self) -> None:
+        if self._status.timings and self._status.timings[-1].ended_at is None:
+            ended = self._status.timings[-1].model_copy(update={"ended_at": workflow.now()})
+            self._status = self._status.model_copy(update={"timings": (*self._status.timings[:-1], ended)})
+
+    def _set(self, **changes: object) -> None:
+        self._status = self._status.model_copy(update=changes)
+        self._show()
+
+    def _show(self) -> None:
+        workflow.set_current_details(current_details(self.status()))
+
+    def _index(self, *updates: SearchAttributeUpdate[Any]) -> None:
+        workflow.upsert_search_attributes(updates)
+
+    def _result(self) -> CycleResult:
+        status = self._status
+        return CycleResult(
+            cycle_id=status.cycle_id,
+            outcome=status.outcome or Outcome.COMPLETED,
+            reason=status.reason,
+            verdict=status.assessment.verdict if status.assessment else None,
+            strategy=status.strategy,
+            sharpe_ratio=status.backtest.sharpe_ratio if status.backtest else None,
+            tokens=status.tokens,
+        )
+
+    @workflow.query
+    def status(self) -> CycleStatus:
+        """Everything known of the cycle so far."""
+        if self._status.outcome is not None:
+            return self._status.model_copy(update={"admission": self._link.admission})
+        return self._status.model_copy(
+            update={
+                "admission": self._link.admission,
+                "waiting_for": self._link.unreachable or self._queue_place(),
+                "tokens": self._purse.envelope.tokens_spent if self._purse else 0,
+                "cost_usd": self._purse.envelope.spent_usd if self._purse else Decimal(0),
+            }
+        )
+
+    def _queue_place(self) -> str | None:
+        admission = self._link.admission
+        if admission.state is not AdmissionState.QUEUED:
+            return None
+        return f"the budget ledger (place {admission.position} in its queue): {admission.message}"
+
+    @workflow.update
+    async def admission(self) -> Admission:
+        """The ledger's decision, as soon as there is one: granted, refused, or a place in the queue."""
+        await workflow.wait_condition(lambda: self._link.admission.state is not AdmissionState.PENDING)
+        return self._link.admission
+
+    @workflow.signal
+    async def cancel(self, reason: str = "") -> None:
+        """End the cycle. What runs is told at once; asking twice, or too late, changes nothing."""
+        if self._cancel_reason is not None or self._status.outcome is not None:
+            return
+        self._cancel_reason = reason[:MAX_REASON] or "cancelled"
+        # Only the server can close a workflow as cancelled, so that is asked of it: one way for signal and Web UI.
+        info = workflow.info()
+        await workflow.execute_activity(
+            "request_cancel",
+            RunRef(cycle_id=info.workflow_id, run_id=info.run_id),
+            summary="ask the server to cancel this cycle",
+            **self._start.policies.request_cancel.options(),
+        )
+
+    @workflow.signal
+    def granted(self, message: Granted) -> None:
+        """From the ledger."""
+        self._link.on_granted(message)
+
+    @workflow.signal
+    def refused(self, message: Refused) -> None:
+        """From the ledger."""
+        self._link.on_refused(message)
+
+    @workflow.signal
+    def queued(self, message: Queued) -> None:
+        """From the ledger."""
+        self._link.on_queued(message)
+        self._show()
+
+    @workflow.signal
+    def closed(self, message: Closed) -> None:
+        """From the ledger."""
+        self._link.on_closed(message)
