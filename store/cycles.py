@@ -1,0 +1,260 @@
+"""The store: every ended cycle, and what designers may learn from them.
+
+A record is written once, under the run id that Temporal gave; writing it again changes nothing. All methods block, so
+activities call them in threads. All errors are ResearchErrors: store_unavailable where the database or a record cannot
+be used, data_unavailable where a memory snapshot is asked for that this store does not hold.
+"""
+
+import builtins
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col
+
+from domain.cycle import CycleStatus, MemorySnapshot, Outcome
+from domain.errors import ErrorCode, ResearchError
+from domain.gates import GateName
+from domain.results import Hypothesis, Task, TrainingResult
+from store import database
+from store.memory import MAX_TRIALS, select_trials, snapshot_of, trial_from
+from store.strategies import DesignFacts
+from store.tables import RECORD_VERSION, UNTESTED, CycleRow, HypothesisRow
+
+Wanted = builtins.list[sa.ColumnElement[bool]]
+"""Conditions that all have to hold. Inside the class, `list` is the method."""
+
+_SNAPSHOT = re.compile(r"m(\d{1,18})-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The experiments of one database. Safe to share between threads."""
+
+    engine: Engine
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = False) -> "Store":
+        """Open the database; with migrate, make it or bring it up to date first."""
+        if migrate:
+            database.migrate(url)
+        engine = database.connect(url)
+        try:
+            database.check(engine)
+        except ResearchError:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    def record(self, status: CycleStatus, design: DesignFacts | None = None) -> bool:
+        """Keep an ended run; True if it was not known yet. What stands under a run id is never overwritten."""
+        with database.reporting(self.engine, "written"), database.writing(self.engine) as connection:
+            insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+            statement = insert(CycleRow).values(_columns(status, design))
+            row = connection.execute(
+                statement.on_conflict_do_nothing(index_elements=["run_id"]).returning(col(CycleRow.id))
+            ).scalar()
+            hypotheses = status.assessment.hypotheses if status.assessment else ()
+            if row is not None and hypotheses:
+                connection.execute(sa.insert(HypothesisRow), [_left(row, i, h) for i, h in enumerate(hypotheses, 1)])
+        return row is not None
+
+    def get(self, cycle_id: str) -> CycleStatus | None:
+        """The cycle's latest run; None if the store has none."""
+        found = self._statuses(col(CycleRow.cycle_id) == cycle_id, limit=1)
+        return found[0] if found else None
+
+    def list(
+        self, limit: int = 50, outcome: Outcome | None = None, symbol: str | None = None
+    ) -> tuple[CycleStatus, ...]:
+        """The latest run of each cycle, newest first."""
+        latest = sa.select(sa.func.max(col(CycleRow.id))).group_by(col(CycleRow.cycle_id))
+        wanted: Wanted = [col(CycleRow.id).in_(latest)]
+        if outcome is not None:
+            wanted.append(col(CycleRow.outcome) == outcome.value)
+        if symbol is not None:
+            wanted.append(col(CycleRow.symbol) == symbol)
+        return self._statuses(*wanted, limit=limit)
+
+    def snapshot(self, symbol: str, timeframe: str, up_to: str | None = None) -> MemorySnapshot:
+        """What is known of strategies for these bars, or what was known when the snapshot `up_to` was taken.
+
+        Holds completed, rejected and failed cycles with a design, the oldest first, at most the newest MAX_TRIALS.
+        Errors: data_unavailable if this store cannot give `up_to` again.
+        """
+        wanted: Wanted = [
+            col(CycleRow.symbol) == symbol,
+            col(CycleRow.timeframe) == timeframe,
+            col(CycleRow.strategy_hash).is_not(None),
+            col(CycleRow.outcome).in_([Outcome.COMPLETED, Outcome.REJECTED, Outcome.FAILED]),
+        ]
+        if up_to is not None:
+            wanted.append(col(CycleRow.id) <= _last_row(up_to))
+        query = select_trials().where(*wanted).order_by(col(CycleRow.id).desc()).limit(MAX_TRIALS)
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        snapshot = snapshot_of(symbol, timeframe, [(row.id, trial_from(row)) for row in reversed(rows)])
+        if up_to not in (None, snapshot.id):
+            raise _no_snapshot(f"the memory snapshot {up_to} is not one of {symbol} {timeframe} in this store")
+        return snapshot
+
+    def trials(self, data_sha256: str) -> int:
+        """How many backtests have been made on these bars and recorded. Repeats count: it errs to the strict side."""
+        query = sa.select(sa.func.count()).where(
+            col(CycleRow.data_sha256) == data_sha256, col(CycleRow.backtested).is_(True)
+        )
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            return connection.execute(query).scalar_one()
+
+    def strategy_known(self, strategy_hash: str, up_to: str | None = None) -> str | None:
+        """The cycle that first ran a strategy of this canonical hash; with a snapshot's id, as of that snapshot."""
+        query = sa.select(col(CycleRow.cycle_id)).where(col(CycleRow.strategy_hash) == strategy_hash)
+        if up_to is not None:
+            query = query.where(col(CycleRow.id) <= _last_row(up_to))
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            return connection.execute(query.order_by(col(CycleRow.id)).limit(1)).scalar()
+
+    def untested(self, symbol: str, limit: int = 50) -> tuple[Hypothesis, ...]:
+        """The hypotheses that earlier cycles on the symbol left untested, newest first."""
+        query = (
+            sa.select(col(HypothesisRow.text), col(HypothesisRow.rationale))
+            .join(CycleRow, col(CycleRow.id) == col(HypothesisRow.cycle_row))
+            .where(col(CycleRow.symbol) == symbol, col(HypothesisRow.status) == UNTESTED)
+            .order_by(col(HypothesisRow.id).desc())
+            .limit(limit)
+        )
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            return tuple(Hypothesis(text=row.text, rationale=row.rationale) for row in connection.execute(query))
+
+    def design(self, cycle_id: str) -> DesignFacts | None:
+        """The strategy that the cycle's latest run had, as it was recorded; None where there was none."""
+        query = (
+            sa.select(col(CycleRow.strategy_text), col(CycleRow.strategy_hash), col(CycleRow.parameters))
+            .where(col(CycleRow.cycle_id) == cycle_id)
+            .order_by(col(CycleRow.id).desc())
+            .limit(1)
+        )
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            row = connection.execute(query).first()
+        if row is None or row.strategy_text is None:
+            return None
+        return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
+
+    def _statuses(self, *wanted: sa.ColumnElement[bool], limit: int) -> tuple[CycleStatus, ...]:
+        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), col(CycleRow.status))
+        query = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
+        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
+            try:
+                rows = connection.execute(query).all()
+            except ValueError as error:
+                raise _unreadable("a record", "it is not JSON") from error
+        return tuple(_status(row) for row in rows)
+
+
+def _status(row: sa.Row[Any]) -> CycleStatus:
+    what = f"the record of cycle {row.cycle_id} (row {row.id})"
+    if row.record_version > RECORD_VERSION:
+        raise ResearchError(
+            ErrorCode.STORE_UNAVAILABLE,
+            f"{what} was written by a newer version of this program (form {row.record_version}, known here up to "
+            f"{RECORD_VERSION}). Update the program to read it",
+        )
+    try:
+        return CycleStatus.model_validate(row.status)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _unreadable(what, f"{where}: {first['msg']}") from error
+
+
+def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, object]:
+    if status.outcome is None:
+        raise ResearchError(
+            ErrorCode.INTERNAL_ERROR, f"cycle {status.cycle_id} has not ended; only an ended cycle is recorded"
+        )
+    passed = {gate.gate: gate.passed for gate in status.gates}
+    training, backtest, failure, strategy = status.training, status.backtest, status.failure, status.strategy
+    tested = backtest or training
+    return {
+        "run_id": status.run_id,
+        "cycle_id": status.cycle_id,
+        "record_version": RECORD_VERSION,
+        "symbol": status.request.symbol,
+        "timeframe": status.request.timeframe,
+        "designer": status.request.designer.value,
+        "seed": status.request.seed,
+        "outcome": status.outcome.value,
+        "stopped_in": status.stopped_in.value if status.stopped_in else None,
+        "reason": _storable(status.reason),
+        "error_code": failure.code.value if failure else None,
+        "error_message": _storable(failure.message) if failure else None,
+        "strategy_name": strategy.name if strategy else None,
+        "strategy_sha256": strategy.sha256 if strategy else None,
+        "strategy_hash": design.strategy_hash if design else None,
+        "strategy_text": _storable(design.text) if design else None,
+        "parameters": _storable(design.parameters) if design else None,
+        "memory_snapshot": _storable(status.memory_snapshot),
+        "data_sha256": tested.data_sha256 if tested else None,
+        "validation_accuracy": training.validation_accuracy if training else None,
+        "validation_skill": _skill(training) if training else None,
+        "training_gate_passed": passed.get(GateName.TRAINING),
+        "backtested": backtest is not None,
+        "sharpe_ratio": backtest.sharpe_ratio if backtest else None,
+        "max_drawdown": backtest.max_drawdown if backtest else None,
+        "total_trades": backtest.total_trades if backtest else None,
+        "backtest_gate_passed": passed.get(GateName.BACKTEST),
+        "verdict": status.assessment.verdict.value if status.assessment else None,
+        "tokens": status.tokens,
+        "cost_usd": status.cost_usd,
+        "started_at": status.started_at,
+        "ended_at": status.ended_at,
+        "status": status.model_dump(mode="json"),
+    }
+
+
+def _skill(training: TrainingResult) -> float:
+    """Validation accuracy above chance, as the training gate counts it."""
+    chance = 0.5 if training.task is Task.REGRESSION else 1 / max(training.classes, 1)
+    return training.validation_accuracy - chance
+
+
+def _left(row: int, position: int, hypothesis: Hypothesis) -> dict[str, object]:
+    return {
+        "cycle_row": row,
+        "position": position,
+        "text": _storable(hypothesis.text),
+        "rationale": _storable(hypothesis.rationale),
+        "status": UNTESTED,
+    }
+
+
+def _storable(text: str | None) -> str | None:
+    """PostgreSQL's text holds no NUL. The JSON of the status keeps it, escaped."""
+    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _last_row(snapshot: str) -> int:
+    found = _SNAPSHOT.fullmatch(snapshot)
+    if found is None:
+        raise _no_snapshot(f"{snapshot!r} is not the id of a memory snapshot")
+    return int(found[1])
+
+
+def _no_snapshot(what: str) -> ResearchError:
+    advice = "Take an id that `research show CYCLE` prints, made with this store, or leave it out for the present state"
+    return ResearchError(ErrorCode.DATA_UNAVAILABLE, f"{what}. {advice}")
+
+
+def _unreadable(what: str, why: str) -> ResearchError:
+    return ResearchError(
+        ErrorCode.STORE_UNAVAILABLE,
+        f"{what} in the store cannot be read: {why}. It was changed from outside: put a copy of the store back",
+    )
