@@ -1,0 +1,179 @@
+"""A trained model as two files: the weights (npz) and everything else that a prediction needs (JSON). Never a pickle.
+
+The files' bytes depend on the model alone, so that equal models have equal bytes and one id.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from domain.errors import ErrorCode, ResearchError
+from domain.results import Frozen, Task
+from domain.strategy import Decisions, Feature, Indicator
+from domain.strategy import Model as Architecture
+from engine.features import Matrix, Scaler
+from engine.labels import SignalClass
+from engine.network import Head, Network, forward, make_network
+
+WEIGHTS_FILE: Final = "model.npz"
+RECIPE_FILE: Final = "model.json"
+_CHUNK: Final = 512
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Recipe(Frozen):
+    """What a model is beside its weights.
+
+    classes: ids of the classes that the network tells apart, in the order of its outputs; empty for a regression.
+    target_mean, target_scale: of the returns in train, in units of returns (regression).
+    """
+
+    format: Literal[1] = 1
+    task: Task
+    classes: tuple[SignalClass, ...]
+    architecture: Architecture
+    indicators: tuple[Indicator, ...]
+    features: tuple[Feature, ...]
+    scalers: dict[str, Scaler]
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+    decisions: Decisions
+    strategy_sha256: str
+    symbol: str
+    timeframe: str
+    seed: int
+
+    @property
+    def head(self) -> Head:
+        """What the network's outputs mean."""
+        return Head(len(self.classes), self.architecture.output_activation, self.target_mean, self.target_scale)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with its recipe. model_id is the sha256 over the bytes of both files."""
+
+    recipe: Recipe
+    network: Network
+    model_id: str
+
+    @property
+    def scalers(self) -> Mapping[str, Scaler]:
+        """What build_features wants."""
+        return self.recipe.scalers
+
+
+def predict(model: Model, features: Matrix) -> NDArray[np.float64]:
+    """The model's say on rows of `build_features`.
+
+    Classification: probabilities, shape (rows, 3), columns BUY, HOLD, SELL (SignalClass); a class that did not occur in
+    train has 0. Regression: predicted returns, shape (rows,), as fractions. A row with a NaN feature gets NaN.
+    """
+    known = np.isfinite(features).all(axis=1)
+    rows = np.where(known[:, None], features, 0.0).astype(np.float32)
+    # Chunks of one shape, the last filled up: a matrix product may round otherwise when it has other rows beside it,
+    # and then what comes later would change what was predicted before.
+    rows = np.pad(rows, ((0, -len(rows) % _CHUNK), (0, 0)))
+    head = model.recipe.head
+    chunks = [
+        np.asarray(forward(model.network, jnp.asarray(rows[at : at + _CHUNK]), head), dtype=np.float64)
+        for at in range(0, len(rows), _CHUNK)
+    ]
+    said = np.concatenate(chunks)[: len(features)] if chunks else np.zeros((0, head.outputs))
+    if not head.classes:
+        return np.where(known, said.reshape(-1), np.nan)
+    probabilities = np.zeros((len(features), len(SignalClass)))
+    probabilities[:, list(model.recipe.classes)] = said
+    return np.where(known[:, None], probabilities, np.nan)
+
+
+def save_model(recipe: Recipe, network: Network, directory: Path) -> str:
+    """Write both files into an existing directory; gives the model's id."""
+    weights = pack(weights_of(network))
+    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, indent=1).encode()
+    (directory / WEIGHTS_FILE).write_bytes(weights)
+    (directory / RECIPE_FILE).write_bytes(text)
+    return _model_id(weights, text)
+
+
+def load_model(path: Path, model_id: str | None = None) -> Model:
+    """The model in a directory (or beside a weights file), checked against `model_id` where one is given.
+
+    Raises ResearchError BACKTEST_FAILED for files that are missing, damaged, or not those of that id.
+    """
+    directory = path if path.is_dir() else path.parent
+    try:
+        weights = (directory / WEIGHTS_FILE).read_bytes()
+        text = (directory / RECIPE_FILE).read_bytes()
+        found = _model_id(weights, text)
+        if model_id is not None and found != model_id:
+            raise _unreadable(directory, f"its id is {found[:12]}, not {model_id[:12]}")
+        recipe = Recipe.model_validate_json(text)
+        skeleton = make_network(recipe.architecture, len(recipe.features), recipe.head, jax.random.key(0))
+        return Model(recipe, with_weights(skeleton, unpack(weights)), found)
+    except (OSError, ValueError, TypeError, KeyError, ValidationError, zipfile.BadZipFile) as error:
+        raise _unreadable(directory, str(error)) from error
+
+
+def weights_of(network: Network) -> dict[str, NDArray[Any]]:
+    """The weights by their place in the network, in a fixed order."""
+    arrays = eqx.filter(network, eqx.is_array)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def with_weights(network: Network, weights: Arrays) -> Network:
+    """The network with these weights in place of its own. ValueError if they are not those of such a network."""
+    arrays, rest = eqx.partition(network, eqx.is_array)
+    restored: Network = eqx.combine(refill(arrays, weights), rest)
+    return restored
+
+
+def refill(tree: Any, arrays: Arrays) -> Any:  # noqa: ANN401
+    """A tree of arrays with each array replaced by the one of its place. ValueError if names, shapes or types differ."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    if set(names) != set(arrays):
+        raise ValueError("the arrays are not those of this network")
+    for name, (_, leaf) in zip(names, leaves, strict=True):
+        if arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype:
+            raise ValueError(f"the array {name} has another shape or type than the network's")
+    return jax.tree_util.tree_unflatten(structure, [jnp.asarray(arrays[name]) for name in names])
+
+
+def pack(arrays: Arrays) -> bytes:
+    """The arrays as the bytes of an npz file; numpy dates its members 1980, so the bytes depend on the arrays alone."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{str(name): array for name, array in arrays.items()})
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file; ValueError or BadZipFile for anything else, and nothing in it is ever executed."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _model_id(weights: bytes, recipe: bytes) -> str:
+    return hashlib.sha256(weights + recipe).hexdigest()
+
+
+def _unreadable(directory: Path, why: str) -> ResearchError:
+    return ResearchError(
+        ErrorCode.BACKTEST_FAILED,
+        f"the model in {directory} cannot be read: {why[:300]}. Train the strategy again: the same job gives the same "
+        "model.",
+    )
