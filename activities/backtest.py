@@ -1,0 +1,21 @@
+"""The activity `backtest`: a trained model meets bars that it has never seen."""
+
+from temporalio import activity
+
+from activities.engine_job import engine_job
+from domain.errors import ErrorCode
+from domain.results import BacktestResult
+from engine.interface import BacktestJob, Engine
+
+
+class BacktestActivity:
+    """Backtests through the engine that the worker was given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @activity.defn(name="backtest")
+    async def backtest(self, job: BacktestJob) -> BacktestResult:
+        """Backtest a model. A retry finds the finished backtest, or makes it anew with the same result."""
+        async with engine_job(ErrorCode.BACKTEST_SERVICE_UNAVAILABLE) as report:
+            return await self._engine.backtest(job, report)
