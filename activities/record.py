@@ -7,8 +7,9 @@ from temporalio import activity
 
 from activities.faults import translated
 from domain.cycle import CycleStatus
+from domain.errors import ErrorCode, ResearchError
 from store.cycles import Store
-from store.strategies import StrategyFiles
+from store.strategies import DesignFacts, StrategyFiles
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,16 @@ class RecordActivities:
             return await asyncio.to_thread(self._record, status)
 
     def _record(self, status: CycleStatus) -> bool:
-        facts = self.files.facts(status.strategy) if status.strategy and status.training else None
-        return self.store.record(status, facts)
+        return self.store.record(status, self._facts(status))
+
+    def _facts(self, status: CycleStatus) -> DesignFacts | None:
+        """The design's facts; None for a strategy that was never usable, which may be what the cycle failed of."""
+        if status.strategy is None:
+            return None
+        try:
+            return self.files.facts(status.strategy)
+        except ResearchError as error:
+            if error.code is not ErrorCode.INVALID_STRATEGY:
+                raise
+            activity.logger.warning("recorded without its strategy: %s", error.message)
+            return None

@@ -1,0 +1,151 @@
+"""A worker process: settings -> client -> workers for workflows, activities and engine jobs, until it is told to stop.
+
+Run as `python worker.py` or `research worker`. Any number of workers may run; killing one loses nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from enum import StrEnum
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.assess import AssessActivity
+from activities.backtest import BacktestActivity
+from activities.budget import BudgetActivities, ensure_budget
+from activities.control import ControlActivities
+from activities.design import DesignActivity
+from activities.heartbeat import INTERVAL
+from activities.record import RecordActivities
+from activities.train import TrainActivity
+from client.connection import Unreachable, connect
+from domain.errors import ResearchError
+from engine.embedded import EmbeddedEngine
+from engine.interface import Engine, Places
+from engine.pool import JobPool
+from observability import logging as logs
+from settings import Settings
+from store.cycles import Store
+from store.strategies import StrategyFiles
+from workflows.budget import BudgetWorkflow
+from workflows.research_cycle import ResearchCycleWorkflow
+
+SHUTDOWN_PATIENCE = timedelta(seconds=5)
+"""How long activities may go on after SIGTERM before they are cancelled and picked up by another worker."""
+
+STICKY_TIMEOUT = timedelta(seconds=1)
+"""A killed worker leaves its cached workflows silent for this long."""
+
+PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "annotated_types", "workflows")
+
+log = logging.getLogger("worker")
+
+
+class Role(StrEnum):
+    """What a worker takes: everything, or one side, so that the two scale apart."""
+
+    ALL = "all"
+    ORCHESTRATOR = "orchestrator"
+    ENGINE = "engine"
+
+
+def orchestrator(client: Client, settings: Settings, store: Store) -> Worker:
+    """The worker of workflows and of all activities but the engine's."""
+    files = StrategyFiles(settings.strategies)
+    records = RecordActivities(store, files)
+    budget = BudgetActivities(client)
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=[ResearchCycleWorkflow, BudgetWorkflow],
+        activities=[
+            DesignActivity(store, files, places(settings)).design,
+            AssessActivity().assess,
+            records.count_trials,
+            records.record,
+            ControlActivities(client).request_cancel,
+            budget.ensure_budget,
+            budget.describe_holders,
+        ],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+        ),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+        default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+        graceful_shutdown_timeout=SHUTDOWN_PATIENCE,
+    )
+
+
+def engine_worker(client: Client, settings: Settings, engine: Engine) -> Worker:
+    """The worker of training and backtest, on a task queue of its own: as many jobs at once as it has processes."""
+    return Worker(
+        client,
+        task_queue=settings.engine_queue,
+        activities=[TrainActivity(engine).train, BacktestActivity(engine).backtest],
+        max_concurrent_activities=settings.engine_processes,
+        max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+        default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+        graceful_shutdown_timeout=SHUTDOWN_PATIENCE,
+    )
+
+
+def places(settings: Settings) -> Places:
+    """Where this worker's engine reads and writes."""
+    return Places(artifacts=settings.artifacts, strategies=settings.strategies, data=settings.data)
+
+
+@asynccontextmanager
+async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> AsyncIterator[None]:
+    """Workers of the role, for as long as the block runs; then they finish or hand over what they hold."""
+    async with contextlib.AsyncExitStack() as stack:
+        if role is not Role.ENGINE:
+            store = await asyncio.to_thread(Store.open, settings.store_url, migrate=True)
+            stack.callback(store.close)
+            await ensure_budget(client, settings.task_queue, settings.limits)
+            await stack.enter_async_context(orchestrator(client, settings, store))
+        if role is not Role.ORCHESTRATOR:
+            pool = JobPool(settings.engine_processes)
+            stack.push_async_callback(pool.close)
+            engine = EmbeddedEngine(pool, places(settings))
+            await stack.enter_async_context(engine_worker(client, settings, engine))
+        yield
+
+
+async def serve(settings: Settings, role: Role = Role.ALL) -> None:
+    """Work until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    client = await connect(settings, logs.runtime())
+    async with working(client, settings, role):
+        log.info("working on %s as %s, home %s", client.namespace, role.value, settings.home)
+        await stop.wait()
+        log.info("stopping: what runs has %s s to end, the rest goes on elsewhere", SHUTDOWN_PATIENCE.seconds)
+
+
+def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:
+    """The process. Exit code 0 after a stop, 4 for settings that do not fit, 6 where Temporal is not reachable."""
+    logs.configure()
+    try:
+        asyncio.run(serve(settings or Settings(), role))
+    except Unreachable as error:
+        log.error("%s", error)
+        return 6
+    except (ResearchError, ValueError) as error:
+        log.error("%s", error)
+        return 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
