@@ -5,9 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
-from activities.faults import as_application_error
+from activities.faults import translated
 from activities.heartbeat import beating
 from domain.errors import ErrorCode, ResearchError
 from engine.interface import Report
@@ -22,17 +21,14 @@ async def engine_job(unavailable: ErrorCode) -> AsyncIterator[Report]:
     A cancel raises CancelledError in the block. Failures leave as ApplicationErrors. A worker that shuts down fails
     with the code `unavailable`, which Temporal retries: what was reached is on the disk.
     """
-    try:
-        async with beating("waiting for an engine process") as beat:
-            yield beat.say
-    except asyncio.CancelledError:
-        if _shutting_down():
-            raise as_application_error(ResearchError(unavailable, SHUTTING_DOWN)) from None
-        raise
-    except Exception as error:
-        if not isinstance(error, ResearchError | ApplicationError):
-            activity.logger.exception("an activity failed in a way that nobody foresaw")
-        raise as_application_error(error) from None
+    with translated():
+        try:
+            async with beating("waiting for an engine process") as beat:
+                yield beat.say
+        except asyncio.CancelledError:
+            if _shutting_down():
+                raise ResearchError(unavailable, SHUTTING_DOWN) from None
+            raise
 
 
 def _shutting_down() -> bool:
