@@ -112,8 +112,7 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
             await ensure_budget(client, settings.task_queue, settings.limits)
             await stack.enter_async_context(orchestrator(client, settings, store))
         if role is not Role.ORCHESTRATOR:
-            pool = JobPool(settings.engine_processes)
-            stack.push_async_callback(pool.close)
+            pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
             engine = EmbeddedEngine(pool, places(settings))
             await stack.enter_async_context(engine_worker(client, settings, engine))
         yield
