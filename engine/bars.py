@@ -61,6 +61,7 @@ class BarsInfo(Frozen):
     source: str
     licence: str
     synthetic: bool = False
+    remarks: tuple[str, ...] = Field(default=(), description="what the import found odd, and took all the same")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the rows as the file holds them, uncompressed")
 
 
@@ -130,6 +131,7 @@ def encode(
     source: str,
     licence: str,
     synthetic: bool = False,
+    remarks: tuple[str, ...] = (),
 ) -> tuple[BarsInfo, bytes]:
     """A set's description and the bytes of its file. The same bars give the same bytes, at any time."""
     times = pd.DatetimeIndex(frame.index).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -145,6 +147,7 @@ def encode(
         source=source,
         licence=licence,
         synthetic=synthetic,
+        remarks=remarks,
         sha256=hashlib.sha256(rows).hexdigest(),
     )
     content = b"# " + info.model_dump_json().encode() + b"\n" + rows

@@ -31,14 +31,13 @@ class Book:
     @property
     def returns(self) -> NDArray[np.float64]:
         """Return from each open to the next, one fewer than there are opens; 0 once nothing is left."""
-        before, after = self.equity[:-1], self.equity[1:]
-        return np.divide(after - before, before, out=np.zeros(len(before)), where=before > 0)
+        return _share(np.diff(self.equity), self.equity[:-1])
 
     @property
     def exposure(self) -> NDArray[np.float64]:
         """Signed share of the equity that is staked from each open to the next, one fewer than there are opens."""
         value = self.quantity[:-1] * self.opens.to_numpy(dtype=np.float64)[:-1]
-        return np.divide(value, self.equity[:-1], out=np.zeros(len(value)), where=self.equity[:-1] > 0)
+        return _share(value, self.equity[:-1])
 
 
 def keep_book(opens: pd.Series, targets: Signals, fee: float) -> Book:
@@ -113,3 +112,9 @@ def trades_of(book: Book, fee: float) -> pd.DataFrame:
             "profit": np.abs(book.quantity[entries]) * price[entries] * net,
         }
     )
+
+
+def _share(values: NDArray[np.float64], equity: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = np.zeros(len(values))
+    np.divide(values, equity, out=shares, where=equity > 0)
+    return shares
