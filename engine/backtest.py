@@ -1,0 +1,195 @@
+"""One backtest from start to end: bars and model to signals, fills, figures, and the files that hold the curves.
+
+A signal at the close of bar t fills at the open of t+1. Every fill pays the commission and half the spread, as shares
+of the price. The account starts flat at the first open of the backtest part and is flat again at its last.
+"""
+
+import gzip
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from domain.errors import ErrorCode, ResearchError
+from domain.results import BacktestResult, Costs, Part, PartName
+from domain.strategy import Strategy
+from engine.bars import AssetClass, Bars, load_bars
+from engine.book import Book, keep_book, trades_of
+from engine.features import build_features
+from engine.interface import BacktestJob, CostOverride, Places, Progress, Report
+from engine.model import Model, load_model, predict
+from engine.signals import Signals, target_positions
+from engine.splits import backtest_bars, describe, split_bars
+from engine.statistics import doubt, excess_returns, figures, years_between
+from engine.strategy_file import open_strategy
+
+EQUITY_FILE: Final = "equity.csv.gz"
+TRADES_FILE: Final = "trades.csv"
+_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
+DEFAULT_COSTS: Final = {
+    AssetClass.FX: (0.00002, 0.00003),
+    AssetClass.EQUITY: (0.0001, 0.0001),
+    AssetClass.INDEX: (0.0001, 0.0001),
+}
+"""Commission and half the spread on every fill, as fractions of the price."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The same targets traded with and without costs, beside buy and hold."""
+
+    net: Book
+    gross: Book
+    trades: pd.DataFrame
+    benchmark: NDArray[np.float64]
+    bars_per_year: float
+    commission: float
+    half_spread: float
+
+    @property
+    def years(self) -> float:
+        return len(self.benchmark) / self.bars_per_year
+
+
+def run_backtest(
+    job: BacktestJob, places: Places, workdir: Path, final: PurePosixPath, report: Report
+) -> BacktestResult:
+    """Backtest a model on the backtest part of the bars it was trained on.
+
+    Writes equity.csv.gz (time, equity net and gross, buy and hold, position) and trades.csv into `workdir`; the
+    result names them under `final`, where the directory will be. Equal jobs give equal files and equal figures.
+
+    Raises ResearchError: INVALID_STRATEGY, DATA_UNAVAILABLE (no bars, too few, or others than those of the training),
+    BACKTEST_FAILED (the model cannot be used).
+    """
+    started = time.monotonic()
+    report(Progress(fraction=0.0, step="reading bars and model"))
+    strategy = open_strategy(job.strategy, places.strategies)
+    bars = _bars_of(job, places)
+    model = load_model(places.artifacts / job.model_path, job.model_id)
+    split = split_bars(strategy, _times(bars.frame))
+    seen = backtest_bars(bars.frame, split)
+
+    report(Progress(fraction=0.1, step=f"predicting {split.backtest.stop - split.backtest.start} bars"))
+    held = signal_positions(strategy, model, seen, split.backtest)
+
+    report(Progress(fraction=0.3, step="trading"))
+    run = _trade(seen["open"].iloc[split.backtest], targets_at_opens(held), bars.asset_class, job.costs)
+
+    report(Progress(fraction=0.6, step="resampling the returns"))
+    part = next(part for part in describe(split, _times(bars.frame)) if part.name is PartName.BACKTEST)
+    result = _result(job, run, part, final)
+
+    report(Progress(fraction=0.9, step="writing curves and trades"))
+    _write_curves(run, workdir)
+    report(Progress(fraction=1.0, step=f"{result.total_trades} trades"))
+    return result.model_copy(update={"seconds": time.monotonic() - started})
+
+
+def signal_positions(strategy: Strategy, model: Model, frame: pd.DataFrame, part: slice) -> Signals:
+    """The position wanted after the close of each bar of a part, from bars up to that close.
+
+    `frame` begins where the training's bars began. Before the part nothing is decided: it starts flat.
+    """
+    features, _ = build_features(strategy, frame, model.scalers)
+    return target_positions(predict(model, features[part]), strategy.decisions)
+
+
+def targets_at_opens(held: Signals) -> Signals:
+    """The position to hold from each open on: what the close of the bar before wanted. The first open is flat."""
+    return np.concatenate((np.zeros(1, dtype=np.int8), held[:-1]))
+
+
+def _bars_of(job: BacktestJob, places: Places) -> Bars:
+    bars = load_bars(job.symbol, job.timeframe, places.data)
+    if bars.sha256 != job.data_sha256:
+        raise ResearchError(
+            ErrorCode.DATA_UNAVAILABLE,
+            f"the bars of {job.symbol} {job.timeframe} are not those that the model was trained on: another set was "
+            "imported since. Start a new cycle on the new bars.",
+        )
+    return bars
+
+
+def _trade(opens: pd.Series, targets: Signals, asset_class: AssetClass, costs: CostOverride) -> _Run:
+    commission, half_spread = DEFAULT_COSTS[asset_class]
+    commission = commission if costs.commission is None else costs.commission
+    half_spread = half_spread if costs.half_spread is None else costs.half_spread
+    fee = commission + half_spread
+    net = keep_book(opens, targets, fee)
+    prices = opens.to_numpy(dtype=np.float64)
+    benchmark: NDArray[np.float64] = prices[1:] / prices[:-1] - 1
+    return _Run(
+        net=net,
+        gross=keep_book(opens, targets, 0.0),
+        trades=trades_of(net, fee),
+        benchmark=benchmark,
+        bars_per_year=len(benchmark) / years_between(pd.DatetimeIndex(opens.index)),
+        commission=commission,
+        half_spread=half_spread,
+    )
+
+
+def _result(job: BacktestJob, run: _Run, part: Part, final: PurePosixPath) -> BacktestResult:
+    net = figures(run.net.returns, run.bars_per_year)
+    excess = excess_returns(run.net.returns, run.net.exposure, run.benchmark)
+    believed = doubt(run.net.returns, excess, run.bars_per_year, job.trials, job.seed)
+    profits = run.trades["profit"].to_numpy(dtype=np.float64)
+    losses = -float(profits[profits < 0].sum())
+    equity = run.net.equity
+    turned_over = np.divide(run.net.traded, equity, out=np.zeros(len(equity)), where=equity > 0)
+    return BacktestResult(
+        total_return=net.total_return,
+        annual_return=net.annual_return,
+        sharpe_ratio=net.sharpe_ratio,
+        sharpe_interval=believed.sharpe_interval,
+        sortino_ratio=net.sortino_ratio,
+        max_drawdown=net.max_drawdown,
+        win_rate=float(np.mean(profits > 0)) if len(profits) else None,
+        profit_factor=float(profits[profits > 0].sum()) / losses if losses > 0 else None,
+        total_trades=len(run.trades),
+        exposure=float(np.mean(run.net.quantity[:-1] != 0)),
+        turnover=float(turned_over.sum()) / run.years,
+        costs=Costs(commission=run.commission, half_spread=run.half_spread, total=float(run.net.fees.sum())),
+        gross=figures(run.gross.returns, run.bars_per_year),
+        benchmark_return=float(np.prod(1 + run.benchmark) - 1),
+        excess_sharpe=believed.excess_sharpe,
+        excess_sharpe_interval=believed.excess_sharpe_interval,
+        trials=job.trials,
+        expected_max_sharpe=believed.expected_max_sharpe,
+        deflated_low=believed.deflated_low,
+        minimum_provable_sharpe=believed.minimum_provable_sharpe,
+        equity_path=str(final / EQUITY_FILE),
+        trades_path=str(final / TRADES_FILE),
+        part=part,
+        data_sha256=job.data_sha256,
+        seconds=0.0,
+    )
+
+
+def _write_curves(run: _Run, workdir: Path) -> None:
+    opens = run.net.opens
+    curves = pd.DataFrame(
+        {
+            "equity": run.net.equity,
+            "equity_gross": run.gross.equity,
+            "buy_and_hold": opens.to_numpy() / opens.iloc[0],
+            "position": np.sign(run.net.quantity).astype(int),
+        },
+        index=_times(opens).strftime(_ISO),
+    )
+    text = curves.to_csv(index_label="time", lineterminator="\n")
+    # Without a date in the gzip header equal runs write equal bytes.
+    (workdir / EQUITY_FILE).write_bytes(gzip.compress(text.encode(), mtime=0))
+    trades = run.trades.assign(
+        entry_time=run.trades["entry_time"].dt.strftime(_ISO), exit_time=run.trades["exit_time"].dt.strftime(_ISO)
+    )
+    trades.to_csv(workdir / TRADES_FILE, index=False, lineterminator="\n")
+
+
+def _times(data: pd.DataFrame | pd.Series) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(data.index)
