@@ -1,0 +1,188 @@
+"""Jobs for the tests of processes, attempts and activities: top-level functions, so that a child finds them.
+
+`train` is a training in small: epochs, a checkpoint after each, a model that depends on every epoch. A test stops it at
+an epoch with `hold`, and reads from the journal which process did which epoch.
+"""
+
+import asyncio
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from domain.cycle import StrategyRef
+from domain.errors import ErrorCode, ResearchError
+from domain.results import LossCurve, Part, PartName, Task, TrainingResult
+from engine.embedded import EmbeddedEngine
+from engine.interface import Places, Progress, Report, TrainJob
+from engine.pool import JobPool
+
+EPOCHS = 6
+
+
+class Unpicklable(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+        self.hook = lambda: None
+
+
+def add(a: int, b: int, report: Report) -> int:
+    for step in range(4):
+        report(Progress(fraction=step / 4, step=f"step {step}"))
+    return a + b
+
+
+def environment(report: Report) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def process_facts(report: Report) -> tuple[int, int]:
+    return os.getpid(), os.getpgid(0)
+
+
+def warm_modules(report: Report) -> bool:
+    return "fractions" in sys.modules
+
+
+def noisy(report: Report) -> str:
+    sys.stdout.write("a library prints\n")
+    os.write(1, b"and native code writes\n")
+    return "answer"
+
+
+def refuse(report: Report) -> None:
+    raise ResearchError(ErrorCode.DATA_UNAVAILABLE, "no bars of EURUSD 1h")
+
+
+def break_down(report: Report) -> None:
+    raise Unpicklable(1, 2)
+
+
+def fill_disk(report: Report) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "/some/where")
+
+
+def get_killed(report: Report) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash(report: Report) -> None:
+    ctypes.string_at(0)
+
+
+def write_for_ever(path: Path, report: Report) -> None:
+    report(Progress(fraction=0.0, step=str(os.getpid())))
+    with path.open("a") as file:
+        while True:
+            file.write("x")
+            file.flush()
+
+
+def hold(places: Places, epoch: int) -> Path:
+    """The file that makes a training wait before this epoch, for as long as it is there."""
+    return places.data / f"hold-{epoch}"
+
+
+def journal(places: Places) -> list[tuple[int, int]]:
+    """(process id, epoch) of every epoch that was begun, in order."""
+    path = places.data / "journal"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
+
+
+def train(
+    job: TrainJob, places: Places, workdir: Path, final: PurePosixPath, report: Report, resume_from: Path | None
+) -> TrainingResult:
+    epoch, state = 0, str(job.seed)
+    if resume_from is not None:
+        epoch, state = json.loads((resume_from / "checkpoint.json").read_text())
+    while epoch < EPOCHS:
+        epoch += 1
+        with (places.data / "journal").open("a") as lines:
+            lines.write(f"{os.getpid()} {epoch}\n")
+        while hold(places, epoch).exists():
+            time.sleep(0.005)
+        state = hashlib.sha256(f"{state} {epoch}".encode()).hexdigest()
+        (workdir / "checkpoint.tmp").write_text(json.dumps([epoch, state]))
+        (workdir / "checkpoint.tmp").replace(workdir / "checkpoint.json")
+        report(Progress(fraction=epoch / EPOCHS, step=f"epoch {epoch} of {EPOCHS}"))
+    (workdir / "model.npz").write_text(state)
+    (workdir / "history.json").write_text("[]")
+    return result(state, final, job.seed)
+
+
+def result(state: str, final: PurePosixPath, seed: int) -> TrainingResult:
+    curve = LossCurve(initial=1.0, final=0.9, best=0.9)
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    return TrainingResult(
+        model_id=hashlib.sha256(state.encode()).hexdigest(),
+        model_path=str(final / "model.npz"),
+        history_path=str(final / "history.json"),
+        task=Task.CLASSIFICATION,
+        classes=3,
+        epochs=EPOCHS,
+        best_epoch=EPOCHS,
+        train_loss=curve,
+        validation_loss=curve,
+        model_loss=0.9,
+        baseline_loss=1.0,
+        train_accuracy=0.5,
+        validation_accuracy=0.5,
+        features=("rsi",),
+        parts=(Part(name=PartName.TRAIN, start=now, end=now, bars=1),),
+        bars_used=1,
+        data_sha256="0" * 64,
+        seed=seed,
+        seconds=0.1,
+    )
+
+
+def places_in(root: Path) -> Places:
+    places = Places(artifacts=root / "artifacts", strategies=root / "strategies", data=root / "data")
+    for folder in (places.artifacts, places.strategies, places.data):
+        folder.mkdir(exist_ok=True)
+    return places
+
+
+def train_job(seed: int = 7) -> TrainJob:
+    strategy = StrategyRef(name="small", sha256="0" * 64, path="small.yaml")
+    return TrainJob(cycle_id="cycle-1", strategy=strategy, symbol="EURUSD", timeframe="1h", seed=seed)
+
+
+def engine_in(root: Path, pool: JobPool, training: str = "process_jobs:train") -> EmbeddedEngine:
+    return EmbeddedEngine(pool, places_in(root), training=training)
+
+
+def host_writer(path: str) -> None:
+    """Be a process whose pool runs `write_for_ever`; the child's process id goes to standard output."""
+    asyncio.run(_write(Path(path)))
+
+
+async def _write(path: Path) -> None:
+    with JobPool(1, path.parent / "cache", warm=()) as pool:
+        await pool.run("process_jobs:write_for_ever", {"path": path}, lambda progress: _tell(progress.step))
+
+
+def host_training(root: str) -> None:
+    """Be a process that trains `train_job()`; the error's code, or "done", goes to standard output."""
+    asyncio.run(_train(Path(root)))
+
+
+async def _train(root: Path) -> None:
+    with JobPool(1, root / "cache", warm=()) as pool:
+        try:
+            await engine_in(root, pool).train(train_job(), lambda progress: None)
+            _tell("done")
+        except ResearchError as error:
+            _tell(error.code.value)
+
+
+def _tell(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
