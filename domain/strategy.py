@@ -35,15 +35,20 @@ from domain.grammar.learning import (
     TripleBarrierLabels,
     ZigzagLabels,
 )
+from domain.grammar.reading import LoadedStrategy, StrategyInvalid, StrategyIssue, load_strategy
 from domain.grammar.schema import Strategy
+from domain.grammar.trainability import ENGINE_CAPABILITIES, Capabilities, Trainability, trainability
 from domain.grammar.values import PRICE_COLUMNS, TIMEFRAMES
+from domain.grammar.writing import canonical, dump_strategy, strategy_hash
 
 __all__ = [
+    "ENGINE_CAPABILITIES",
     "INDICATORS",
     "LABELS_OF",
     "LOSSES_OF",
     "PRICE_COLUMNS",
     "TIMEFRAMES",
+    "Capabilities",
     "ContextLabels",
     "ContextSeries",
     "CostModel",
@@ -59,6 +64,7 @@ __all__ = [
     "IndicatorType",
     "InputTransform",
     "Labels",
+    "LoadedStrategy",
     "Membership",
     "Mlp",
     "Model",
@@ -71,10 +77,18 @@ __all__ = [
     "Schedule",
     "StepSchedule",
     "Strategy",
+    "StrategyInvalid",
+    "StrategyIssue",
+    "Trainability",
     "Training",
     "TrainingData",
     "TripleBarrierLabels",
     "ZigzagLabels",
+    "canonical",
+    "dump_strategy",
     "find_indicator",
+    "load_strategy",
     "lookback",
+    "strategy_hash",
+    "trainability",
 ]

@@ -19,6 +19,8 @@ from domain.grammar.values import (
 )
 
 MembershipType = Literal["triangular", "trapezoidal", "gaussian"]
+FUZZY_SET_KEYS = ("indicator", "input_transform")
+"""The keys of a fuzzy set that are not memberships."""
 Normalization = Literal["none", "minmax", "zscore"]
 
 
@@ -100,6 +102,8 @@ class Membership(Frozen):
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
+        if self.name in FUZZY_SET_KEYS:
+            self._refuse(f"is named {self.name}", "another name: that one is a key of every fuzzy set")
         shape = {"triangular": "a <= b <= c", "trapezoidal": "a <= b <= c <= d", "gaussian": "mu, sigma > 0"}[self.type]
         count = shape.count(",") + shape.count("<=") + 1
         if len(self.parameters) != count:

@@ -38,6 +38,8 @@ LOSSES_OF: dict[OutputFormat, tuple[Loss, ...]] = {
     "regression": ("huber", "mse"),
 }
 """The losses that fit an output format; the first is the default."""
+PARAMETER_OF: dict[str, Loss] = {"focal_gamma": "focal", "huber_delta": "huber"}
+"""The loss that a parameter of training belongs to."""
 LABELS_OF: dict[OutputFormat, tuple[str, ...]] = {
     "classification": ("zigzag", "triple_barrier", "context", "regime"),
     "regression": ("forward_return",),
@@ -260,3 +262,8 @@ class Training(Frozen):
     early_stopping: EarlyStopping | None = None
     data_split: DataSplit | None = None
     validation_split: Annotated[Real, Field(gt=0, lt=1)] | None = None
+
+
+def unused_parameters(loss: str) -> set[str]:
+    """The parameters of training that mean nothing under this loss."""
+    return {parameter for parameter, owner in PARAMETER_OF.items() if owner != loss}

@@ -1,14 +1,14 @@
 """`Strategy`: one strategy of grammar v3 in its normal form."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from domain.grammar.checks import Parts, cross_check
 from domain.grammar.features import Feature, FuzzyInput, FuzzySet, Indicator, NetworkInput, RawInput
 from domain.grammar.learning import ContextSeries, Decisions, Model, Training, TrainingData
-from domain.grammar.values import Frozen, Prose, StrategyName, Text, dotted
+from domain.grammar.values import Frozen, Prose, StrategyName, Version, dotted
 
 
 class Strategy(Frozen):
@@ -20,7 +20,7 @@ class Strategy(Frozen):
 
     name: StrategyName
     description: Prose = ""
-    version: Annotated[Text, Field(pattern=r"^3(\.[0-9]{1,3})?$")] = "3.0"
+    version: Version = "3.0"
     hypothesis: Prose = ""
     training_data: TrainingData
     context_data: tuple[ContextSeries, ...] = ()

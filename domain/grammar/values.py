@@ -205,6 +205,7 @@ Timeframe = Annotated[str, BeforeValidator(_known_timeframe)]
 """One of 1m 5m 15m 30m 1h 4h 1d 1w, in lower case."""
 StrategyName = Annotated[Text, Field(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$")]
 """A file name and nothing else: no dot, no slash."""
+Version = Annotated[Text, Field(pattern=r"^3(\.[0-9]{1,3})?$")]
 Identifier = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 """The id of an indicator, a fuzzy set or a membership; without dots, which stand between an id and its output."""
 Symbol = Annotated[Text, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9^=_-]{0,31}(\.[A-Za-z0-9]{1,8})?$")]
