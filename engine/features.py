@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from domain.errors import ErrorCode, ResearchError
 from domain.results import Frozen
 from domain.strategy import Feature, Strategy
 from engine.fuzzy import degree
@@ -37,7 +38,7 @@ def build_features(strategy: Strategy, frame: pd.DataFrame, scalers: Scalers) ->
 
     Row t depends on bars up to t alone. Rows in an indicator's warm-up hold NaN. The first bar of `frame` has to be
     that of the training, since averages remember where they began. Raises ResearchError INVALID_STRATEGY for an
-    indicator that this engine does not compute, KeyError if a scaler of a scaled feature is missing.
+    indicator or a timeframe that this engine does not compute, KeyError if a scaler of a scaled feature is missing.
     """
     matrix = raw_features(strategy, frame)
     for position, feature in enumerate(strategy.features):
@@ -48,7 +49,15 @@ def build_features(strategy: Strategy, frame: pd.DataFrame, scalers: Scalers) ->
 
 
 def raw_features(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
-    """The columns before any scaling, shape (bars, features)."""
+    """The columns before any scaling, shape (bars, features). Errors as for build_features."""
+    base = strategy.training_data.base_timeframe
+    others = sorted({feature.timeframe for feature in strategy.features} - {base})
+    if others:
+        raise ResearchError(
+            ErrorCode.INVALID_STRATEGY,
+            f"nn_inputs: the embedded engine computes features at the base timeframe {base} alone, not at "
+            f"{', '.join(others)}.",
+        )
     outputs: dict[str, Outputs] = {}
     matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64)
     for position, feature in enumerate(strategy.features):

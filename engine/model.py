@@ -82,8 +82,8 @@ def predict(model: Model, features: Matrix) -> NDArray[np.float64]:
     Classification: probabilities, shape (rows, 3), columns BUY, HOLD, SELL (SignalClass); a class that did not occur in
     train has 0. Regression: predicted returns, shape (rows,), as fractions. A row with a NaN feature gets NaN.
     """
-    known = np.isfinite(features).all(axis=1)
-    rows = np.where(known[:, None], features, 0.0).astype(np.float32)
+    known: NDArray[np.bool] = np.asarray(np.isfinite(features).all(axis=1))[:, np.newaxis]
+    rows = np.where(known, features, 0.0).astype(np.float32)
     # Chunks of one shape, the last filled up: a matrix product may round otherwise when it has other rows beside it,
     # and then what comes later would change what was predicted before.
     rows = np.pad(rows, ((0, -len(rows) % _CHUNK), (0, 0)))
@@ -94,15 +94,15 @@ def predict(model: Model, features: Matrix) -> NDArray[np.float64]:
     ]
     said = np.concatenate(chunks)[: len(features)] if chunks else np.zeros((0, head.outputs))
     if not head.classes:
-        return np.where(known, said.reshape(-1), np.nan)
+        return np.where(known.reshape(-1), said.reshape(-1), np.nan)
     probabilities = np.zeros((len(features), len(SignalClass)))
     probabilities[:, list(model.recipe.classes)] = said
-    return np.where(known[:, None], probabilities, np.nan)
+    return np.where(known, probabilities, np.nan)
 
 
 def save_model(recipe: Recipe, network: Network, directory: Path) -> str:
     """Write both files into an existing directory; gives the model's id."""
-    weights = pack(weights_of(network))
+    weights = pack(arrays_of(network))
     text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, indent=1).encode()
     (directory / WEIGHTS_FILE).write_bytes(weights)
     (directory / RECIPE_FILE).write_bytes(text)
@@ -128,10 +128,9 @@ def load_model(path: Path, model_id: str | None = None) -> Model:
         raise _unreadable(directory, str(error)) from error
 
 
-def weights_of(network: Network) -> dict[str, NDArray[Any]]:
-    """The weights by their place in the network, in a fixed order."""
-    arrays = eqx.filter(network, eqx.is_array)
-    leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
+def arrays_of(tree: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401
+    """The arrays of a network, or of any tree, by their place in it, in a fixed order."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
@@ -143,7 +142,7 @@ def with_weights(network: Network, weights: Arrays) -> Network:
 
 
 def refill(tree: Any, arrays: Arrays) -> Any:  # noqa: ANN401
-    """A tree of arrays with each array replaced by the one of its place. ValueError if names, shapes or types differ."""
+    """A tree of arrays, each replaced by the one of its place. ValueError if names, shapes or types differ."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
     if set(names) != set(arrays):

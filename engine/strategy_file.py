@@ -1,30 +1,36 @@
-"""The strategy that a job names, read from the strategies' root and checked against its hash."""
+"""The strategy of a job, read from the strategies' directory and held to the hash that the job names."""
 
 import hashlib
-from pathlib import Path
 
 from domain.cycle import StrategyRef
 from domain.errors import ErrorCode, ResearchError
-from domain.strategy import Strategy, StrategyInvalid, load_strategy
+from domain.strategy import Strategy, StrategyInvalid, load_strategy, trainability
+from engine.interface import Places
 
 
-def open_strategy(ref: StrategyRef, root: Path) -> Strategy:
-    """The strategy of a reference.
+def read_strategy(ref: StrategyRef, places: Places) -> Strategy:
+    """The strategy, valid and trainable by this engine.
 
-    Raises ResearchError INVALID_STRATEGY if the file is gone, is no longer the one that was saved, or is no strategy.
+    Raises ResearchError INVALID_STRATEGY, which says what is wrong with the file, if it is gone, was changed since the
+    job was made, breaks the grammar, or asks for what this engine cannot do.
     """
-    path = root / ref.path
+    path = places.strategies / ref.path
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _invalid(f"{path} cannot be read: {error.strerror}. Restore the file, or start a new cycle.") from error
-    if hashlib.sha256(content).hexdigest() != ref.sha256:
-        raise _invalid(f"{path} was changed after it was saved for this cycle. Start a new cycle with it.")
+        raise _invalid(ref, f"cannot be read: {error.strerror or error}. Save the strategy again.") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != ref.sha256:
+        raise _invalid(ref, f"has changed since the cycle began: its sha256 is {found[:12]}, not {ref.sha256[:12]}.")
     try:
-        return load_strategy(content).strategy
+        strategy = load_strategy(content).strategy
     except StrategyInvalid as error:
-        raise _invalid(f"{path} is not a valid strategy: {error}") from error
+        raise _invalid(ref, f"breaks the grammar: {error}") from error
+    answer = trainability(strategy)
+    if not answer.trainable:
+        raise _invalid(ref, f"cannot be trained by the embedded engine, which lacks: {'; '.join(answer.lacks)}.")
+    return strategy
 
 
-def _invalid(message: str) -> ResearchError:
-    return ResearchError(ErrorCode.INVALID_STRATEGY, message)
+def _invalid(ref: StrategyRef, why: str) -> ResearchError:
+    return ResearchError(ErrorCode.INVALID_STRATEGY, f"the strategy {ref.name} ({ref.path}) {why}")

@@ -1,0 +1,137 @@
+"""One training job from the strategy's file to the published model: the function that an engine process runs."""
+
+import json
+import time
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import jax.numpy as jnp
+import numpy as np
+
+from domain.errors import ErrorCode, ResearchError
+from domain.results import LossCurve, Task, TrainingResult
+from domain.strategy import Strategy
+from engine.bars import load_bars
+from engine.dataset import Dataset, prepare
+from engine.features import build_features
+from engine.fitting import Fitted, baseline_loss, fit
+from engine.interface import Places, Report, TrainJob
+from engine.metrics import class_metrics, return_metrics
+from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, predict, save_model
+from engine.network import forward
+from engine.strategy_file import read_strategy
+
+__all__ = ["Model", "build_features", "load_model", "predict", "run_training", "summarise"]
+
+HISTORY_FILE: Final = "history.json"
+
+
+def run_training(
+    job: TrainJob,
+    places: Places,
+    workdir: Path,
+    final: PurePosixPath,
+    report: Report,
+    resume_from: Path | None = None,
+) -> TrainingResult:
+    """Train a job's strategy on its bars; blocks until done, reports after each epoch.
+
+    Writes model.npz, model.json, history.json and the checkpoint into `workdir`. The paths in the result lie under
+    `final`, the name that the directory is published by, relative to places.artifacts. `resume_from` is the directory
+    of an earlier attempt; from a checkpoint of the same job in it the training goes on and gives the same bytes.
+
+    Raises ResearchError: INVALID_STRATEGY, DATA_UNAVAILABLE, TRAINING_FAILED.
+    """
+    began = time.monotonic()
+    strategy = read_strategy(job.strategy, places)
+    if job.timeframe != strategy.training_data.base_timeframe:
+        raise ResearchError(
+            ErrorCode.INVALID_STRATEGY,
+            f"the cycle wants bars of {job.timeframe}, but {job.strategy.name} is made for "
+            f"{strategy.training_data.base_timeframe}: its look-aheads and periods count those bars. Start it with "
+            f"that timeframe, or change training_data.timeframes in the file.",
+        )
+    bars = load_bars(job.symbol, job.timeframe, places.data)
+    dataset = prepare(strategy, bars.frame)
+    prepared = time.monotonic() - began
+    fitted = fit(strategy, dataset, job.seed, workdir, report, job=job.model_dump_json(), resume_from=resume_from)
+    model_id = save_model(_recipe(job, strategy, dataset), fitted.network, workdir)
+    history = [record.model_dump() for record in fitted.state.history]
+    (workdir / HISTORY_FILE).write_text(json.dumps(history, indent=1))
+    return summarise(
+        strategy,
+        dataset,
+        fitted,
+        model_id=model_id,
+        final=final,
+        data_sha256=bars.sha256,
+        seed=job.seed,
+        seconds=prepared + fitted.state.seconds,
+    )
+
+
+def summarise(
+    strategy: Strategy,
+    dataset: Dataset,
+    fitted: Fitted,
+    *,
+    model_id: str,
+    final: PurePosixPath,
+    data_sha256: str,
+    seed: int,
+    seconds: float,
+) -> TrainingResult:
+    """What is told of a fit, everything but the ids measured on train and validation alone."""
+    history = fitted.state.history
+    best = history[fitted.state.best_epoch - 1]
+    said = np.asarray(forward(fitted.network, jnp.asarray(dataset.validation.features), dataset.head))
+    targets = dataset.validation.targets
+    if dataset.task is Task.CLASSIFICATION:
+        metrics = class_metrics(said, targets, dataset.classes, dataset.unseen)
+    else:
+        metrics = return_metrics(said, targets)
+    return TrainingResult(
+        model_id=model_id,
+        model_path=str(final / WEIGHTS_FILE),
+        history_path=str(final / HISTORY_FILE),
+        task=dataset.task,
+        classes=len(dataset.classes),
+        epochs=len(history),
+        best_epoch=best.epoch,
+        train_loss=_curve([record.train_loss for record in history]),
+        validation_loss=_curve([record.validation_loss for record in history]),
+        model_loss=best.validation_loss,
+        baseline_loss=baseline_loss(strategy, dataset),
+        train_accuracy=best.train_accuracy,
+        validation_accuracy=best.validation_accuracy,
+        validation_metrics=metrics,
+        class_balance=dict(dataset.class_balance),
+        features=dataset.features,
+        parts=dataset.parts,
+        bars_used=dataset.bars_used,
+        data_sha256=data_sha256,
+        seed=seed,
+        seconds=seconds,
+    )
+
+
+def _recipe(job: TrainJob, strategy: Strategy, dataset: Dataset) -> Recipe:
+    return Recipe(
+        task=dataset.task,
+        classes=dataset.classes,
+        architecture=strategy.model,
+        indicators=strategy.indicators,
+        features=strategy.features,
+        scalers=dict(dataset.scalers),
+        target_mean=dataset.head.mean,
+        target_scale=dataset.head.scale,
+        decisions=strategy.decisions,
+        strategy_sha256=job.strategy.sha256,
+        symbol=job.symbol,
+        timeframe=job.timeframe,
+        seed=job.seed,
+    )
+
+
+def _curve(losses: list[float]) -> LossCurve:
+    return LossCurve(initial=losses[0], final=losses[-1], best=min(losses))
