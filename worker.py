@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from enum import StrEnum
@@ -47,6 +47,8 @@ PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "an
 
 log = logging.getLogger("worker")
 
+Activity = Callable[..., Awaitable[object]]
+
 
 class Role(StrEnum):
     """What a worker takes: everything, or one side, so that the two scale apart."""
@@ -56,27 +58,14 @@ class Role(StrEnum):
     ENGINE = "engine"
 
 
-def orchestrator(client: Client, settings: Settings, store: Store) -> Worker:
+def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]) -> Worker:
     """The worker of workflows and of all activities but the engine's."""
-    files = StrategyFiles(settings.strategies)
-    records = RecordActivities(store, files)
-    budget = BudgetActivities(client)
     return Worker(
         client,
-        task_queue=settings.task_queue,
+        task_queue=task_queue,
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
-        activities=[
-            DesignActivity(store, files, places(settings)).design,
-            AssessActivity().assess,
-            records.count_trials,
-            records.record,
-            ControlActivities(client).request_cancel,
-            budget.ensure_budget,
-            budget.describe_holders,
-        ],
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-        ),
+        activities=activities,
+        workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
@@ -84,17 +73,38 @@ def orchestrator(client: Client, settings: Settings, store: Store) -> Worker:
     )
 
 
-def engine_worker(client: Client, settings: Settings, engine: Engine) -> Worker:
+def engine_worker(client: Client, task_queue: str, engine: Engine, processes: int) -> Worker:
     """The worker of training and backtest, on a task queue of its own: as many jobs at once as it has processes."""
     return Worker(
         client,
-        task_queue=settings.engine_queue,
+        task_queue=task_queue,
         activities=[TrainActivity(engine).train, BacktestActivity(engine).backtest],
-        max_concurrent_activities=settings.engine_processes,
+        max_concurrent_activities=processes,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         graceful_shutdown_timeout=SHUTDOWN_PATIENCE,
     )
+
+
+def orchestrator_activities(client: Client, settings: Settings, store: Store) -> list[Activity]:
+    """All activities but the engine's."""
+    files = StrategyFiles(settings.strategies)
+    records = RecordActivities(store, files)
+    budget = BudgetActivities(client)
+    return [
+        DesignActivity(store, files, places(settings)).design,
+        AssessActivity().assess,
+        records.count_trials,
+        records.record,
+        ControlActivities(client).request_cancel,
+        budget.ensure_budget,
+        budget.describe_holders,
+    ]
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox of workflow code; what is pure passes through it, so that it is loaded once."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
 def places(settings: Settings) -> Places:
@@ -110,11 +120,14 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
             store = await asyncio.to_thread(Store.open, settings.store_url, migrate=True)
             stack.callback(store.close)
             await ensure_budget(client, settings.task_queue, settings.limits)
-            await stack.enter_async_context(orchestrator(client, settings, store))
+            activities = orchestrator_activities(client, settings, store)
+            await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
         if role is not Role.ORCHESTRATOR:
             pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
             engine = EmbeddedEngine(pool, places(settings))
-            await stack.enter_async_context(engine_worker(client, settings, engine))
+            await stack.enter_async_context(
+                engine_worker(client, settings.engine_queue, engine, settings.engine_processes)
+            )
         yield
 
 

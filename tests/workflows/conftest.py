@@ -1,0 +1,198 @@
+"""A whole house on a real server: both workers, the real engine, a store and a ledger of its own for each test."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.testing import WorkflowEnvironment
+
+from activities.assess import AssessActivity
+from activities.budget import BudgetActivities
+from activities.control import ControlActivities
+from activities.design import DesignActivity
+from activities.heartbeat import beating
+from activities.record import RecordActivities
+from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind, Phase
+from domain.gates import GateThresholds
+from domain.ledger import Limits
+from domain.results import BacktestResult, TrainingResult
+from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
+from engine.embedded import EmbeddedEngine
+from engine.interface import BacktestJob, Engine, Places, Report, TrainJob
+from engine.pool import JobPool
+from store.cycles import Store
+from store.strategies import StrategyFiles
+from worker import engine_worker, orchestrator
+from workflows.policies import Policies
+from workflows.research_cycle import CycleInput, ResearchCycleWorkflow
+
+SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
+OPEN_GATES = GateThresholds(
+    training_min_skill=0.0,
+    training_max_loss_ratio=100.0,
+    training_min_loss_decrease=-1.0,
+    backtest_min_win_rate=0.0,
+    backtest_max_drawdown=1.0,
+    backtest_min_sharpe=-1000.0,
+    backtest_min_trades=0,
+)
+
+
+@dataclass
+class Faults:
+    """What goes wrong in this house: phases that hold until they are cancelled, and files that break on the disk."""
+
+    hold: Phase | None = None
+    broken_model: bool = False
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pass_by(self, phase: Phase) -> None:
+        """Hold here, if this is the phase; a cancel ends it as it ends any work."""
+        if self.hold is phase:
+            async with beating("held"):
+                self.held.set()
+                await asyncio.Event().wait()
+
+
+@dataclass(frozen=True)
+class FaultyEngine:
+    """The real engine, with the faults around it."""
+
+    engine: Engine
+    places: Places
+    faults: Faults
+
+    async def train(self, job: TrainJob, report: Report) -> TrainingResult:
+        await self.faults.pass_by(Phase.TRAINING)
+        result = await self.engine.train(job, report)
+        if self.faults.broken_model:
+            (self.places.artifacts / result.model_path).write_bytes(b"not a model")
+        return result
+
+    async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
+        await self.faults.pass_by(Phase.BACKTESTING)
+        return await self.engine.backtest(job, report)
+
+
+@dataclass(frozen=True)
+class FaultyTurns:
+    """The real designer and assessor, with the faults before them."""
+
+    designer: DesignActivity
+    assessor: AssessActivity
+    faults: Faults
+
+    @activity.defn(name="design")
+    async def design(self, turn: DesignTurn) -> DesignAnswer:
+        await self.faults.pass_by(Phase.DESIGNING)
+        return await self.designer.design(turn)
+
+    @activity.defn(name="assess")
+    async def assess(self, turn: AssessTurn) -> AssessAnswer:
+        await self.faults.pass_by(Phase.ASSESSING)
+        return await self.assessor.assess(turn)
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything a cycle needs, and what the tests ask of it."""
+
+    client: Client
+    store: Store
+    files: StrategyFiles
+    places: Places
+    faults: Faults
+    queue: str
+    scope: str
+
+    def request(self, **changes: object) -> CycleRequest:
+        """A small, quick cycle with open gates; the strategy is the file's unless it is to be designed."""
+        small = self.files.save("small", SMALL_STRATEGY.read_text())
+        fields: dict[str, object] = {
+            "symbol": "EURUSD",
+            "timeframe": "1h",
+            "designer": DesignerKind.OFFLINE,
+            "strategy": small,
+            "thresholds": OPEN_GATES,
+            "budget_scope": self.scope,
+        }
+        return CycleRequest.model_validate(fields | changes)
+
+    async def start(
+        self, request: CycleRequest, policies: Policies | None = None, limits: Limits | None = None
+    ) -> tuple[WorkflowHandle[ResearchCycleWorkflow, CycleResult], Admission]:
+        """Start a cycle and learn its admission, as a client does."""
+        operation = WithStartWorkflowOperation(
+            ResearchCycleWorkflow.run,
+            CycleInput(
+                request=request,
+                engine_queue=f"{self.queue}-engine",
+                limits=limits or Limits(),
+                policies=policies or Policies(),
+            ),
+            id=f"cycle-{uuid.uuid4().hex[:12]}",
+            task_queue=self.queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        )
+        admission = await self.client.execute_update_with_start_workflow(
+            ResearchCycleWorkflow.admission, start_workflow_operation=operation
+        )
+        return await operation.workflow_handle(), admission
+
+    async def until(self, handle: WorkflowHandle, condition: Callable[[CycleStatus], bool]) -> CycleStatus:
+        """The cycle's status, as soon as the condition holds."""
+        async with asyncio.timeout(60):
+            while not condition(status := await handle.query(ResearchCycleWorkflow.status)):
+                await asyncio.sleep(0.05)
+        return status
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory):
+    """Engine processes are shared by the tests: starting them is the slow part."""
+    with JobPool(1, tmp_path_factory.mktemp("compiled")) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def open_house(
+    client: Client, root: Path, pool: JobPool, *, without: frozenset[str] = frozenset()
+) -> AsyncIterator[House]:
+    """Workers for a store, files and a ledger of their own. `without`: activities that no worker offers."""
+    name = f"house-{uuid.uuid4().hex[:8]}"
+    places = Places(artifacts=root / "artifacts", strategies=root / "strategies", data=root / "data")
+    store = Store.open(f"sqlite:///{root / 'research.db'}", migrate=True)
+    files = StrategyFiles(places.strategies)
+    faults = Faults()
+    engine = FaultyEngine(EmbeddedEngine(pool, places), places, faults)
+    turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(), faults)
+    records, budget = RecordActivities(store, files), BudgetActivities(client)
+    offered = {
+        "design": turns.design,
+        "assess": turns.assess,
+        "count_trials": records.count_trials,
+        "record": records.record,
+        "request_cancel": ControlActivities(client).request_cancel,
+        "ensure_budget": budget.ensure_budget,
+        "describe_holders": budget.describe_holders,
+    }
+    activities = [function for key, function in offered.items() if key not in without]
+    async with AsyncExitStack() as stack:
+        stack.callback(store.close)
+        await stack.enter_async_context(orchestrator(client, name, activities))
+        await stack.enter_async_context(engine_worker(client, f"{name}-engine", engine, processes=1))
+        yield House(client, store, files, places, faults, name, name)
+
+
+@pytest.fixture
+async def house(temporal_env: WorkflowEnvironment, tmp_path: Path, pool: JobPool) -> AsyncIterator[House]:
+    """A house where everything works."""
+    async with open_house(temporal_env.client, tmp_path, pool) as opened:
+        yield opened
