@@ -109,33 +109,44 @@ def _reference(parts: Parts, at: Loc, indicator_id: str, output: str | None) -> 
 def _inputs(parts: Parts) -> Iterator[Problem]:
     allowed = parts.training_data.timeframes if parts.training_data else ()
     seen: dict[str, int] = {}
-    count = 0
     for position, entry in enumerate(parts.nn_inputs):
         if entry is None:
             continue
         at: Loc = ("nn_inputs", position)
         if isinstance(entry, RawInput):
             yield from _reference(parts, (*at, "indicator"), entry.indicator, entry.output)
-            columns = [f"{entry.indicator}.{entry.output or ''}"]
         elif entry.fuzzy_set not in parts.fuzzy_sets:
             message = f"names the fuzzy set {entry.fuzzy_set!r}, which does not exist"
             yield Problem((*at, "fuzzy_set"), message, nearest(entry.fuzzy_set, parts.fuzzy_sets))
-            continue
-        else:
-            fuzzy_set = parts.fuzzy_sets[entry.fuzzy_set]
-            columns = [f"{fuzzy_set.id}_{m.name}" for m in fuzzy_set.memberships] if fuzzy_set else []
         for timeframe in entry.timeframes:
             if allowed and timeframe not in allowed:
                 message = f"asks for {timeframe}, which training_data does not have"
                 yield Problem((*at, "timeframes"), message, f"all, or some of {', '.join(allowed)}")
-        frames = entry.timeframes or allowed
-        count += len(columns) * len(frames)
-        twice = [seen[f"{f} {c}"] for f in frames for c in columns if f"{f} {c}" in seen]
-        if twice:
-            yield Problem(at, f"gives a feature that nn_inputs[{twice[0]}] gives already", "name each input once")
-        seen.update({f"{f} {c}": position for f in frames for c in columns})
-    if count > MAX_FEATURES:
-        yield Problem(("nn_inputs",), f"makes {count} features", f"at most {MAX_FEATURES}")
+        names = [f"{frame}_{column}" for frame in entry.timeframes or allowed for column in _columns(parts, entry)]
+        for name in names:
+            if name in seen:
+                message = f"gives the feature {name}, which nn_inputs[{seen[name]}] gives already"
+                yield Problem(at, message, "name each input once")
+                break
+            seen[name] = position
+    if len(seen) > MAX_FEATURES:
+        yield Problem(("nn_inputs",), f"makes {len(seen)} features", f"at most {MAX_FEATURES}")
+
+
+def _columns(parts: Parts, entry: FuzzyInput | RawInput) -> list[str]:
+    """The names of an input's features, without the timeframe."""
+    if isinstance(entry, RawInput):
+        indicator = parts.indicators.get(entry.indicator)
+        outputs = indicator.kind.outputs if indicator else ()
+        output = entry.output or (outputs[0] if outputs else "")
+        return [raw_column(entry.indicator, output)]
+    fuzzy_set = parts.fuzzy_sets.get(entry.fuzzy_set)
+    return [f"{fuzzy_set.id}_{membership.name}" for membership in fuzzy_set.memberships] if fuzzy_set else []
+
+
+def raw_column(indicator_id: str, output: str | None) -> str:
+    """The name of a raw input's feature, without the timeframe."""
+    return f"{indicator_id}_{output}" if output else indicator_id
 
 
 def _learning(parts: Parts) -> Iterator[Problem]:

@@ -23,7 +23,12 @@ _EXAMPLES = {
     "hidden_layers": "such as [32, 16]",
     "labels": "such as {source: zigzag, zigzag_threshold: 0.02, label_lookahead: 20}",
     "name": "such as rsi_reversal_v1",
-    "round_trip_cost": "a fraction of the price, such as 0.0002",
+    "round_trip_cost": "such as 0.0002",
+}
+_UNITS = {
+    "zigzag_threshold": "a fraction: 0.02 is 2 %",
+    "round_trip_cost": "a fraction: 0.0002 is 0.02 %",
+    "confidence_threshold": "a probability",
 }
 
 
@@ -33,8 +38,12 @@ def explain(
     """A problem for each of the error's entries. `path_of` gives the file's path of a place in the model; `extra`
     are keys that the file may have beyond the model's own.
     """
-    for details in error.errors(include_url=False):
-        yield _problem(details, model, path_of, extra)
+    entries = error.errors(include_url=False)
+    for details in entries:
+        # pydantic counts an entry that is wrong as missing, and so calls its list too short as well.
+        below = any(e["loc"][:-1] == details["loc"] for e in entries)
+        if details["type"] != "too_short" or not below:
+            yield _problem(details, model, path_of, extra)
 
 
 def _problem(
@@ -53,7 +62,7 @@ def _problem(
         known = [key for m in models for key in m.model_fields] + list(extra if len(plain) == 1 else ())
         message, hint = "is not a key of the grammar here", nearest(name, known)
     elif kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        message, hint = f"is {shorten(given)}", _bounds(field)
+        message, hint = f"is {shorten(given)}", "; ".join(filter(None, (_bounds(field), _UNITS.get(name))))
     elif kind == "literal_error":
         hint = nearest(given, re.findall(r"'([^']*)'", str(context.get("expected", ""))))
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -64,7 +73,8 @@ def _problem(
         message = "is missing" if tag is None else f"is {shorten(tag)!r}"
         hint = f"one of {', '.join(tags)}" if tag is None else nearest(tag, tags)
     elif kind in ("too_long", "too_short"):
-        message = f"has {context.get('actual_length') or 'too many'} entries"
+        count = context.get("actual_length")
+        message = f"has {'too many' if count is None else count} entries"
         hint = f"at most {context['max_length']}" if kind == "too_long" else f"at least {context['min_length']}"
     elif kind == "string_pattern_mismatch":
         hint = _PATTERNS.get(name, _ID_PATTERN)

@@ -142,6 +142,7 @@ class _Reader:
             for problem in explain(error, model, shaped.path_of, extra):
                 if not any(problem.path[:end] in known for end in range(len(problem.path) + 1)):
                     self.findings.problems.append(problem)
+                    known.add(problem.path)
             return None
 
     def _mapping(self, section: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from domain.grammar.checks import Parts, cross_check
+from domain.grammar.checks import Parts, cross_check, raw_column
 from domain.grammar.features import Feature, FuzzyInput, FuzzySet, Indicator, NetworkInput, RawInput
 from domain.grammar.learning import ContextSeries, Decisions, Model, Training, TrainingData
 from domain.grammar.values import Frozen, Prose, StrategyName, Version, dotted
@@ -98,10 +98,9 @@ class Strategy(Frozen):
                 )
                 for membership in fuzzy.memberships
             )
-        suffix = f"_{entry.output}" if entry.output else ""
         return (
             Feature(
-                name=f"{timeframe}_{entry.indicator}{suffix}",
+                name=f"{timeframe}_{raw_column(entry.indicator, entry.output)}",
                 timeframe=timeframe,
                 indicator=entry.indicator,
                 output=entry.output,

@@ -92,7 +92,8 @@ def training_data(raw: object, training_range: object, findings: Findings) -> Sh
                 f"training_data.timeframes names no base_timeframe: {shorten(base)}, the first, is it"
             )
     shaped.data["base_timeframe"] = base
-    shaped.origin["base_timeframe",] = (*frames_path, "base_timeframe")
+    given = isinstance(block, dict) and block.get("base_timeframe") is not None
+    shaped.origin["base_timeframe",] = (*frames_path, "base_timeframe") if given else shaped.path_of(("timeframes", 0))
     if section.get("history_required") is not None:
         shaped.data["history_required"] = section["history_required"]
     _days(section, training_range, shaped, findings)
