@@ -138,6 +138,11 @@ class Attempt:
         """Where this attempt writes."""
         return self.job._attempts / f"{self.job._name}-{self.token}"
 
+    @property
+    def is_current(self) -> bool:
+        """Whether no later attempt has begun."""
+        return self.job.is_current(self.token)
+
     def publish(self, result: R) -> R:
         """Make the folder and its result the job's own; give back the published result, an earlier one if there is one.
 
@@ -148,7 +153,7 @@ class Attempt:
         (self.folder / RESULT).write_text(result.model_dump_json(indent=2) + "\n")
         for path in (*self.folder.rglob("*"), self.folder):
             _sync(path)
-        if self.job.is_current(self.token):
+        if self.is_current:
             target = self.job.artifacts / self.job.final
             try:
                 self.folder.rename(target)

@@ -94,12 +94,21 @@ class EmbeddedEngine:
                 if published is not None:
                     return published
                 attempt = await asyncio.to_thread(files.open_attempt)
-                result = await self._pool.run(work.function, self._arguments(work, job, attempt), report)
+                result = await self._run(work, job, attempt, report)
                 if not isinstance(result, work.result_type):
                     raise TypeError(f"{work.function} returned {type(result).__name__}")
                 return await asyncio.to_thread(attempt.publish, result)
         except (ProcessDied, JobRaised, Superseded, Unreadable, MemoryError, OSError) as error:
             raise _failure(work, error) from error
+
+    async def _run(self, work: _Work[R], job: TrainJob | BacktestJob, attempt: Attempt, report: Report) -> object:
+        try:
+            return await self._pool.run(work.function, self._arguments(work, job, attempt), report)
+        except (OSError, JobRaised):
+            # Its folder was moved away under it: not the disk's fault, nor the job's.
+            if not attempt.is_current:
+                raise Superseded from None
+            raise
 
     def _arguments(self, work: _Work[R], job: TrainJob | BacktestJob, attempt: Attempt) -> Mapping[str, object]:
         arguments: dict[str, object] = {

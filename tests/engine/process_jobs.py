@@ -186,3 +186,19 @@ async def _train(root: Path) -> None:
 def _tell(word: str) -> None:
     sys.stdout.write(word + "\n")
     sys.stdout.flush()
+
+
+def train_refused(**_: object) -> None:
+    raise ResearchError(ErrorCode.INVALID_STRATEGY, "BUY has 3 of 900 labels")
+
+
+def train_broken(**_: object) -> None:
+    raise ValueError("no such shape")
+
+
+def train_disk_full(**_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def train_out_of_memory(**_: object) -> None:
+    raise MemoryError
