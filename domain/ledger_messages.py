@@ -4,7 +4,7 @@ Tokens are whole numbers, dollars Decimal, times aware UTC. Everything here is b
 and believes no message more than it must. `domain.ledger` publishes all of these names.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -22,6 +22,9 @@ Usd = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12)]
 Key = Annotated[str, Field(min_length=1, max_length=80)]
 WorkflowId = Annotated[str, Field(min_length=1, max_length=255)]
 
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the provider's clock may be from ours; around midnight both days count for as long."""
 
 BUDGET_WORKFLOW = "BudgetWorkflow"
 SCOPE_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
@@ -273,7 +276,6 @@ class Waiting(Frozen):
     top_up: bool
     tokens: int
     since: AwareDatetime
-    reason: Refusal
 
 
 class BudgetStatus(Frozen):

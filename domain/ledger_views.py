@@ -1,0 +1,226 @@
+"""What people and cycles are told of a ledger's state: status, queue, entries, history, and why something must wait."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from domain.ledger_books import Books
+from domain.ledger_messages import (
+    CLOCK_SKEW,
+    BudgetStatus,
+    DayEntries,
+    DaySummary,
+    Entry,
+    Holding,
+    Queued,
+    Refusal,
+    Refused,
+    Waiting,
+)
+from domain.ledger_state import NOTHING, Ask, LedgerState
+
+MAX_IDS = 40
+"""Active cycles that a refusal names."""
+
+
+class LedgerViews:
+    """Reads a state, and changes nothing that counts. Figures are of the day that decides (Books.tightest)."""
+
+    def __init__(self, state: LedgerState, books: Books) -> None:
+        self.state = state
+        self.books = books
+
+    def status(self, now: datetime) -> BudgetStatus:
+        """The day at one glance."""
+        day = self.books.tightest(now)
+        book = self.state.peek(day)
+        funds = book.free_tokens > 0 and (book.free_usd is None or book.free_usd > 0)
+        return BudgetStatus(
+            daily_budget=book.limit_tokens,
+            tokens_used_today=book.settled.tokens + book.charged.tokens,
+            tokens_remaining=book.free_tokens,
+            budget_available=funds and self.state.paused is None,
+            reset_date=day,
+            invocations_today=book.calls,
+            tokens_settled=book.settled.tokens,
+            tokens_charged=book.charged.tokens,
+            tokens_held=book.held.tokens,
+            daily_usd_budget=book.limit_usd,
+            usd_settled=book.settled.usd,
+            usd_charged=book.charged.usd,
+            usd_held=book.held.usd,
+            usd_remaining=book.free_usd,
+            unpriced_tokens=book.total.unpriced,
+            next_reset=next_reset(now),
+            max_active_cycles=self.state.limits.max_active_cycles,
+            active=tuple(
+                Holding(
+                    cycle_id=account.cycle_id,
+                    run_id=account.run_id,
+                    since=account.since,
+                    granted=account.granted.tokens,
+                    settled=account.settled.tokens,
+                    charged=account.charged.tokens,
+                    held=account.held.get(self.state.day, NOTHING).tokens,
+                )
+                for account in self.state.accounts.values()
+            ),
+            waiting=self.waiting(),
+            paused=self.state.paused,
+            overrun_tokens=self.state.overrun_tokens,
+        )
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The queue in the order in which it is served."""
+        return tuple(
+            Waiting(
+                cycle_id=ask.cycle_id,
+                run_id=ask.run_id,
+                position=position,
+                top_up=ask.envelope_key is not None,
+                tokens=ask.tokens,
+                since=ask.since,
+            )
+            for position, ask in enumerate(self._queue(), start=1)
+        )
+
+    def entries(self, day: date) -> DayEntries:
+        """A day's calls, and what was forfeited on it; empty for a day without a book."""
+        book = self.state.days.get(day)
+        if book is None:
+            return DayEntries(day=day, entries=())
+        forfeited = tuple(
+            Entry(
+                timestamp=account.ended_at or account.since,
+                operation_id=account.cycle_id,
+                run_id=account.run_id,
+                seq=0,
+                phase="",
+                model="",
+                state="forfeited",
+                total_tokens=account.forfeited[day].tokens,
+                ceiling=account.forfeited[day].tokens,
+                cost=None if account.forfeited[day].unpriced else account.forfeited[day].usd,
+                days=(day,),
+            )
+            for account in self.state.ended.values()
+            if account.forfeited.get(day)
+        )
+        return DayEntries(
+            day=day,
+            entries=(*(entry for entry in self.state.entries if day in entry.days), *forfeited),
+            folded_calls=book.folded_calls,
+            folded_settled_tokens=book.folded_settled.tokens,
+            folded_charged_tokens=book.folded_charged.tokens,
+        )
+
+    def history(self) -> tuple[DaySummary, ...]:
+        """The sums of the days in the books, newest first."""
+        return tuple(
+            DaySummary(
+                day=day,
+                limit_tokens=book.limit_tokens,
+                limit_usd=book.limit_usd,
+                settled_tokens=book.settled.tokens,
+                charged_tokens=book.charged.tokens,
+                held_tokens=book.held.tokens,
+                settled_usd=book.settled.usd,
+                charged_usd=book.charged.usd,
+                held_usd=book.held.usd,
+                unpriced_tokens=book.total.unpriced,
+                calls=book.calls,
+            )
+            for day, book in sorted(self.state.days.items(), reverse=True)
+        )
+
+    def refused(self, ask: Ask, reason: Refusal, now: datetime) -> Refused:
+        """The answer no, with everything that a person needs to mend it."""
+        return Refused.model_validate(self._not_now(ask, reason, now))
+
+    def queued(self, ask: Ask, reason: Refusal, now: datetime) -> Queued:
+        """The answer later, with the place in the queue."""
+        place = next((n for n, other in enumerate(self._queue(), start=1) if other is ask), 1)
+        return Queued.model_validate({**self._not_now(ask, reason, now), "position": place})
+
+    def _queue(self) -> list[Ask]:
+        """Top-ups of running cycles first; otherwise as they came."""
+        return sorted(self.state.waiting, key=lambda ask: ask.envelope_key is None)
+
+    def _not_now(self, ask: Ask, reason: Refusal, now: datetime) -> dict[str, object]:
+        book = self.state.peek(self.books.tightest(now))
+        return {
+            "key": ask.key,
+            "cycle_id": ask.cycle_id,
+            "run_id": ask.run_id,
+            "reason": reason,
+            "message": self._explained(ask, reason, now),
+            "used": book.settled.tokens + book.charged.tokens,
+            "held": book.held.tokens,
+            "remaining": book.free_tokens,
+            "deficit": max(0, ask.tokens - book.free_tokens),
+            "limit": book.limit_tokens,
+            "next_reset": next_reset(now),
+            "active_ids": tuple(account.cycle_id for account in self.state.accounts.values())[:MAX_IDS],
+        }
+
+    def _explained(self, ask: Ask, reason: Refusal, now: datetime) -> str:
+        active = [account.cycle_id for account in self.state.accounts.values()]
+        match reason:
+            case Refusal.BUDGET_PAUSED:
+                return f"The budget is paused ({self.state.paused}). `research budget resume` lifts the pause."
+            case Refusal.QUEUE_FULL:
+                return (
+                    f"{len(self.state.waiting)} cycles wait already, and no more can. Try again when some have begun."
+                )
+            case Refusal.ACTIVE_OPERATION_EXISTS:
+                named = ", ".join(active[:3]) + (f" and {len(active) - 3} more" if len(active) > 3 else "")
+                return (
+                    f"{len(active)} of {self.state.limits.max_active_cycles} cycles are active ({named}). "
+                    "Wait, start with --queue to take the next turn, or `research cancel` one."
+                )
+            case Refusal.BUDGET_EXHAUSTED:
+                return self._what_funds_lack(ask, now)
+
+    def _what_funds_lack(self, ask: Ask, now: datetime) -> str:
+        if ask.envelope_key is not None and not any(
+            account.key == ask.envelope_key and account.run_id == ask.run_id for account in self.state.accounts.values()
+        ):
+            return (
+                "The envelope to top up is not open here: it was closed, or belongs to a run or a ledger before this."
+            )
+        book = self.state.peek(self.books.tightest(now))
+        spent = f"{book.settled.tokens + book.charged.tokens} used, {book.held.tokens} held by active cycles"
+        reset = f"The day resets at {next_reset(now):%Y-%m-%d %H:%M} UTC"
+        if ask.tokens > book.limit_tokens:
+            return (
+                f"{ask.tokens} tokens are needed, more than a whole day's limit of {book.limit_tokens}. "
+                f"`research budget set --tokens {ask.tokens + book.total.tokens}` makes room."
+            )
+        if ask.tokens > book.free_tokens:
+            deficit = ask.tokens - book.free_tokens
+            return (
+                f"{ask.tokens} tokens are needed and {book.free_tokens} of {book.limit_tokens} are free ({spent}): "
+                f"{deficit} too few. {reset}; `research budget set --tokens {ask.tokens + book.total.tokens}` "
+                "makes room now."
+            )
+        if book.limit_usd is not None and ask.amount.unpriced:
+            return (
+                f"No price is known for the model, and a limit of ${book.limit_usd} a day is set. "
+                "Choose a model with a price, or lift the limit in dollars."
+            )
+        if book.limit_usd is not None and book.total.unpriced:
+            return (
+                f"{book.total.unpriced} of the day's tokens have no price, so what is left of ${book.limit_usd} is "
+                f"not known. {reset}."
+            )
+        if book.limit_usd is not None and book.total.usd + ask.amount.usd > book.limit_usd:
+            need = book.total.usd + ask.amount.usd
+            return (
+                f"${ask.amount.usd} are needed and ${book.free_usd} of ${book.limit_usd} are free. {reset}; "
+                f"`research budget set --usd {need}` makes room now."
+            )
+        return f"{len(self.state.waiting)} cycles wait for funds and come first ({spent}). {reset}."
+
+
+def next_reset(now: datetime) -> datetime:
+    """When the present day no longer binds: CLOCK_SKEW after the midnight that ends it, UTC."""
+    today = (now - CLOCK_SKEW).astimezone(UTC).date()
+    return datetime.combine(today + timedelta(days=1), time(), UTC) + CLOCK_SKEW
