@@ -1,0 +1,93 @@
+"""The budget ledger as a client reaches it: what people ask of it and tell it."""
+
+from datetime import date, timedelta
+from typing import TypeVar
+
+from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.cycles import NEXT_WORKER, no_worker
+from client.exits import CommandError, ExitCode
+from domain.ledger import BudgetStatus, DayEntries, DaySummary, LimitsChange, budget_workflow_id
+
+PATIENCE = timedelta(seconds=10)
+Answer = TypeVar("Answer")
+
+
+async def require_status(client: Client) -> BudgetStatus:
+    """The day at a glance; an error where no ledger runs yet."""
+    return await _ask(client, "status", BudgetStatus)
+
+
+async def budget_status(client: Client) -> BudgetStatus | None:
+    """The day at a glance; None where no ledger runs yet."""
+    try:
+        return await require_status(client)
+    except CommandError as error:
+        if error.code == "no_ledger":
+            return None
+        raise
+
+
+async def budget_entries(client: Client, day: date | None) -> DayEntries:
+    """The calls of a day; None is the ledger's present day."""
+    chosen = day or (await _ask(client, "status", BudgetStatus)).reset_date
+    return await _ask(client, "entries", DayEntries, chosen)
+
+
+async def budget_history(client: Client) -> list[DaySummary]:
+    """The last 30 days, newest first."""
+    days = await _ask(client, "history", list[DaySummary])
+    return sorted(days, key=lambda day: day.day, reverse=True)
+
+
+async def set_limits(client: Client, change: LimitsChange) -> BudgetStatus:
+    """Change the limits of the running ledger."""
+    return await _tell(client, "set_limits", change)
+
+
+async def pause(client: Client, reason: str) -> BudgetStatus:
+    """Let no cycle in until `resume`."""
+    return await _tell(client, "pause", reason)
+
+
+async def resume(client: Client) -> BudgetStatus:
+    """Let cycles in again."""
+    return await _tell(client, "resume")
+
+
+async def _ask(client: Client, query: str, answer: type[Answer], *arguments: object) -> Answer:
+    handle = client.get_workflow_handle(budget_workflow_id(None))
+    try:
+        found: Answer = await handle.query(query, args=arguments, result_type=answer, rpc_timeout=PATIENCE)
+    except WorkflowQueryFailedError as error:
+        raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error}") from error
+    except RPCError as error:
+        raise _unanswered(error) from error
+    return found
+
+
+async def _tell(client: Client, update: str, *arguments: object) -> BudgetStatus:
+    handle = client.get_workflow_handle(budget_workflow_id(None))
+    try:
+        await handle.execute_update(update, args=arguments, rpc_timeout=PATIENCE)
+    except WorkflowUpdateFailedError as error:
+        raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error.cause or error}") from error
+    except RPCError as error:
+        raise _unanswered(error) from error
+    return await _ask(client, "status", BudgetStatus)
+
+
+def _unanswered(error: RPCError) -> CommandError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return CommandError(
+            ExitCode.NO_TEMPORAL_OR_WORKER,
+            "no_ledger",
+            "no budget ledger runs in this namespace yet; the first worker starts it",
+            NEXT_WORKER,
+        )
+    if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION):
+        return no_worker("no worker answers for the budget ledger")
+    return CommandError(
+        ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_error", f"the Temporal server did not take it: {error.message}"
+    )

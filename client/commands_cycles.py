@@ -1,0 +1,188 @@
+"""`research status`, `list`, `show`, `cancel`: looking at cycles and ending them."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from client.exits import CommandError, ExitCode, usage
+from client.invocation import Invocation, invocation
+
+if TYPE_CHECKING:
+    from client.views import CycleView, ListedCycle, StatusView
+    from domain.cycle import CycleStatus
+    from settings import Settings
+
+CycleArgument = Annotated[str | None, typer.Argument(help="A cycle's id. [default: what is active]", metavar="[CYCLE]")]
+DEFAULT_REASON = "research cancel"
+
+
+def status(
+    ctx: typer.Context,
+    cycle: CycleArgument = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Add training and backtest results.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep it live until the cycle ends.")] = False,
+) -> ExitCode:
+    """What happens now: the active cycles, or one by its id; the budget where nothing runs."""
+    call = invocation(ctx)
+    if watch:
+        return _watch(call, cycle)
+    from client.cycles import talk
+    from client.render_cycle import render_status
+
+    found = talk(_status(call.settings(), cycle))
+    call.screen.show(found, render_status(found, verbose=verbose))
+    return ExitCode.OK
+
+
+def list_cycles(
+    ctx: typer.Context,
+    outcome: Annotated[
+        Literal["completed", "rejected", "refused", "failed", "cancelled"] | None,
+        typer.Option(help="Only cycles that ended so."),
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only cycles on these bars.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+) -> ExitCode:
+    """Cycles, newest first."""
+    import re
+
+    from client import cycles
+    from client.render_cycle import render_list
+    from domain.cycle import Outcome
+
+    call = invocation(ctx)
+    if symbol is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", symbol):
+        raise usage(f"{symbol[:64]!r} is not a symbol", "`research data list` shows the symbols")
+    settings = call.settings()
+
+    async def conversation() -> list[ListedCycle]:
+        return await cycles.list_cycles(
+            await cycles.reach(settings),
+            outcome=Outcome(outcome) if outcome else None,
+            symbol=symbol.upper() if symbol else None,
+            limit=limit,
+        )
+
+    found = cycles.talk(conversation())
+    call.screen.show(found, render_list(found))
+    return ExitCode.OK
+
+
+def show(ctx: typer.Context, cycle: Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE")]) -> ExitCode:
+    """The whole story of one cycle: gates with every bound, results, verdict, tokens, and where all of it lies."""
+    from client.cycles import talk
+    from client.render_cycle import render_story
+
+    call = invocation(ctx)
+    found = talk(_show(call.settings(), cycle))
+    call.screen.show(found, render_story(found))
+    return ExitCode.OK
+
+
+def cancel(
+    ctx: typer.Context,
+    cycle: CycleArgument = None,
+    reason: Annotated[str, typer.Option(help="Why; kept with the cycle.")] = DEFAULT_REASON,
+) -> ExitCode:
+    """End a cycle in the phase where it is; without an id, the only active one."""
+    from rich.text import Text
+
+    from client.cycles import talk
+    from client.views import Cancelled
+    from domain.cycle import Outcome
+
+    call = invocation(ctx)
+    cycle_id, ended = talk(_cancel(call.settings(), cycle, reason))
+    answer = Cancelled(cycle_id=cycle_id, ended=ended is not None, stopped_in=ended.stopped_in if ended else None)
+    if ended is None:
+        call.screen.show(
+            answer, Text(f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends")
+        )
+    elif ended.outcome is Outcome.CANCELLED:
+        phase = f" in {ended.stopped_in.value}" if ended.stopped_in else ""
+        call.screen.show(answer, Text(f"{cycle_id} is cancelled{phase}"))
+    else:
+        how = ended.outcome.value if ended.outcome else "ended"
+        raise CommandError(
+            ExitCode.FAILED,
+            "not_cancellable",
+            f"the cancel came too late: {cycle_id} has ended as {how}",
+            f"`research show {cycle_id}` tells how",
+        )
+    return ExitCode.OK
+
+
+async def _status(settings: "Settings", cycle: str | None) -> "StatusView":
+    import asyncio
+
+    from client import cycles
+    from client.budget import budget_status
+    from client.looks import look_at
+    from client.views import StatusView
+
+    client = await cycles.reach(settings)
+    if cycle:
+        found = [await look_at(client, settings, cycle)()]
+    else:
+        active = await cycles.list_cycles(client, active=True, limit=1000)
+        found = await asyncio.gather(*(look_at(client, settings, one.cycle_id)() for one in active))
+    running = [one for one in found if one.cycle.outcome is None]
+    shown = found if cycle else running
+    word = "active" if running else "ended" if shown else "idle"
+    return StatusView(status=word, cycles=tuple(shown), budget=await budget_status(client))
+
+
+async def _show(settings: "Settings", cycle: str) -> "CycleView":
+    """From the server, or where it cannot be reached from the store."""
+    import asyncio
+
+    from client import cycles
+    from client.looks import LazyRecords, look_at
+    from client.places import places_of
+    from client.views import view
+    from domain.errors import ResearchError
+
+    try:
+        client = await cycles.reach(settings)
+    except CommandError:
+        try:
+            recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle)
+        except ResearchError:
+            recorded = None
+        if recorded is None:
+            raise
+        return view(recorded, None, places_of(recorded, settings))
+    return await look_at(client, settings, cycle)()
+
+
+async def _cancel(settings: "Settings", cycle: str | None, reason: str) -> "tuple[str, CycleStatus | None]":
+    from client import cycles
+
+    client = await cycles.reach(settings)
+    cycle_id = cycle or await cycles.only_active(client)
+    return cycle_id, await cycles.cancel_cycle(client, cycle_id, reason)
+
+
+def _watch(call: Invocation, cycle: str | None) -> ExitCode:
+    from client import cycles
+    from client.live import how_to_return, watch
+    from client.looks import look_at
+
+    watched: str | None = cycle
+    settings = call.settings()
+
+    async def conversation() -> "CycleView":
+        nonlocal watched
+        client = await cycles.reach(settings)
+        watched = cycle or await cycles.only_active(client)
+        return await watch(look_at(client, settings, watched), call.screen)
+
+    try:
+        last = cycles.talk(conversation())
+    except KeyboardInterrupt:
+        if watched:
+            call.screen.note(f"{watched}: {how_to_return(watched)}")
+        raise
+    if call.screen.format.value == "json":
+        call.screen.show(last, "")
+    return ExitCode.OK

@@ -1,0 +1,262 @@
+"""`research start`: what was typed becomes a checked request, and the request a cycle."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from client.exits import CommandError, ExitCode, usage
+from client.invocation import Invocation, invocation, problems
+
+if TYPE_CHECKING:
+    from client.views import CycleView, Started
+    from domain.cycle import CycleRequest, DesignerKind, StrategyRef
+    from domain.gates import GateThresholds
+    from settings import Settings
+
+DEFAULT_SYMBOL = "EURUSD"
+DEFAULT_TIMEFRAME = "1h"
+Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"]
+
+
+def start(
+    ctx: typer.Context,
+    brief: Annotated[str, typer.Argument(help="What to research, in your own words.")] = "",
+    symbol: Annotated[str | None, typer.Option(help="Bars to use; see `research data list`. [default: EURUSD]")] = None,
+    timeframe: Annotated[Timeframe | None, typer.Option(help="Length of a bar. [default: 1h]")] = None,
+    designer: Annotated[
+        Literal["claude", "offline"] | None, typer.Option(help="Who designs. [default: claude where a key is set]")
+    ] = None,
+    strategy: Annotated[
+        Path | None, typer.Option(help="A finished strategy file: skips the design.", metavar="FILE")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = 0,
+    queue: Annotated[bool, typer.Option("--queue", help="Wait for a slot and funds instead of being refused.")] = False,
+    on_budget_exhausted: Annotated[
+        Literal["wait", "fail"], typer.Option(help="When the day's budget ends in mid-cycle.")
+    ] = "wait",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A gate's bound, e.g. backtest_min_trades=20.", metavar="KEY=VALUE"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the cycle until it ends.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, then show the result.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds to stay with it at most; the cycle itself goes on.")
+    ] = None,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Start server and worker for as long as needed; implies --wait.")
+    ] = False,
+) -> ExitCode:
+    """Start a research cycle.
+
+    Ends with 0 once it is admitted; with --follow or --wait with the outcome's code: 0 completed, 5 rejected by a
+    gate, 1 failed, 9 cancelled, 7 wait timed out; 3 or 8 where it was refused.
+    """
+    call = invocation(ctx)
+    if timeout is not None and not (follow or wait or dev):
+        raise usage("--timeout needs --follow, --wait or --dev", "add one of them")
+    settings = call.settings()
+    request = request_from(
+        settings,
+        brief=brief,
+        symbol=symbol,
+        timeframe=timeframe,
+        designer=choose_designer(designer, has_key=bool(os.environ.get("ANTHROPIC_API_KEY"))),
+        strategy=strategy,
+        seed=seed,
+        queue=queue,
+        on_budget_exhausted=on_budget_exhausted,
+        overrides=set_ or [],
+    )
+    return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
+
+
+def choose_designer(asked: str | None, *, has_key: bool) -> "DesignerKind":
+    """Who designs: as asked, else Claude where a key is set. Without a key the error names the offline designer."""
+    from domain.cycle import DesignerKind
+
+    if asked == DesignerKind.OFFLINE:
+        return DesignerKind.OFFLINE
+    if asked is None and not has_key:
+        message = "no ANTHROPIC_API_KEY is set, so Claude cannot design"
+    else:
+        message = "this version has only the offline designer: Claude cannot design with it yet"
+    raise CommandError(
+        ExitCode.CONFIGURATION, "configuration", message, "`research start --designer offline` needs no key"
+    )
+
+
+def request_from(
+    settings: "Settings",
+    *,
+    brief: str,
+    symbol: str | None,
+    timeframe: str | None,
+    designer: "DesignerKind",
+    strategy: Path | None,
+    seed: int,
+    queue: bool,
+    on_budget_exhausted: str,
+    overrides: list[str],
+) -> "CycleRequest":
+    """A request that can be researched, checked before anything is contacted: the bars exist, the strategy is valid."""
+    from pydantic import ValidationError
+
+    from client.strategy_files import read_strategy, save_strategy
+    from domain.cycle import CycleRequest, OnBudgetExhausted
+
+    loaded = read_strategy(strategy) if strategy else None
+    if loaded:
+        symbol = symbol or loaded.strategy.training_data.symbols[0]
+        timeframe = timeframe or loaded.strategy.training_data.timeframes[0]
+    symbol, timeframe = (symbol or DEFAULT_SYMBOL).upper(), timeframe or DEFAULT_TIMEFRAME
+    require_bars(settings, symbol, timeframe)
+    thresholds = thresholds_with(settings.thresholds, overrides)
+    reference: StrategyRef | None = save_strategy(settings, loaded) if loaded else None
+    try:
+        return CycleRequest(
+            brief=brief,
+            symbol=symbol,
+            timeframe=timeframe,
+            designer=designer,
+            strategy=reference,
+            thresholds=thresholds,
+            on_budget_exhausted=OnBudgetExhausted(on_budget_exhausted),
+            queue=queue,
+            seed=seed,
+        )
+    except ValidationError as error:
+        raise usage(problems(error)) from error
+
+
+def require_bars(settings: "Settings", symbol: str, timeframe: str) -> None:
+    """Refuse a symbol or timeframe without bars, naming what there is."""
+    from difflib import get_close_matches
+
+    from engine.bars import list_bars
+
+    there = list_bars(settings.data)
+    if any((bars.symbol, bars.timeframe) == (symbol, timeframe) for bars in there):
+        return
+    symbols = sorted({bars.symbol for bars in there})
+    if symbol in symbols:
+        timeframes = ", ".join(bars.timeframe for bars in there if bars.symbol == symbol)
+        raise CommandError(
+            ExitCode.USAGE,
+            "data_unavailable",
+            f"there are no {timeframe} bars of {symbol}; there are {timeframes}",
+            "name one of these with --timeframe, or bring your own with `research data import`",
+        )
+    nearest = get_close_matches(symbol, symbols, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise CommandError(
+        ExitCode.USAGE,
+        "data_unavailable",
+        f"there are no bars of {symbol[:64]!r}{hint}",
+        f"there are {', '.join(symbols)}: see `research data list`; `research data import` brings your own",
+    )
+
+
+def thresholds_with(base: "GateThresholds", overrides: list[str]) -> "GateThresholds":
+    """The bounds with what `--set KEY=VALUE` changes. Errors name the key, the nearest known one, or the bound."""
+    from difflib import get_close_matches
+
+    from pydantic import ValidationError
+
+    from domain.gates import GateThresholds
+
+    values: dict[str, object] = base.model_dump()
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise usage(f"--set {override}: write KEY=VALUE", f"keys: {', '.join(values)}")
+        if key not in values:
+            nearest = get_close_matches(key, values, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise usage(f"--set {key}: there is no such bound{hint}", f"keys: {', '.join(values)}")
+        values[key] = value
+    try:
+        return GateThresholds.model_validate(values)
+    except ValidationError as error:
+        raise usage(f"--set: {problems(error)}", "fractions are fractions: 0.4 is 40 %") from error
+
+
+def _start(
+    call: Invocation,
+    settings: "Settings",
+    request: "CycleRequest",
+    *,
+    follow: bool,
+    stay: bool,
+    timeout: float | None,
+    dev: bool,
+) -> ExitCode:
+    from contextlib import AsyncExitStack
+
+    from client.cycles import reach, start_cycle, talk
+    from client.dev import DevError, dev_stack
+    from client.live import exit_of, how_to_return, watch
+    from client.looks import look_at
+    from client.render_cycle import render_cycle
+    from client.render_results import render_places
+
+    started: Started | None = None
+
+    async def conversation() -> "CycleView | None":
+        nonlocal started
+        async with AsyncExitStack() as stack:
+            reaching = settings
+            if dev:
+                reaching = (await stack.enter_async_context(dev_stack(settings, call.screen.note))).settings
+            client = await reach(reaching)
+            started = await start_cycle(client, reaching, request)
+            _tell_admission(call, started, stay=stay)
+            if not stay:
+                return None
+            look = look_at(client, reaching, started.cycle_id)
+            return await watch(look, call.screen, quiet=not follow, seconds=timeout)
+
+    try:
+        view = talk(conversation())
+    except DevError as error:
+        raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "dev_failed", str(error)) from error
+    except KeyboardInterrupt:
+        if started:
+            call.screen.note(f"{started.cycle_id}: {how_to_return(started.cycle_id)}")
+        raise
+    if view is None:
+        return ExitCode.OK
+    from rich.console import Group
+
+    call.screen.show(view, Group(render_cycle(view, verbose=True), render_places(view.places)))
+    return exit_of(view.cycle)
+
+
+def _tell_admission(call: Invocation, started: "Started", *, stay: bool) -> None:
+    """Tell what the ledger said. A refusal is the error of exit code 3 or 8."""
+    from client.live import ANOTHER_ACTIVE
+    from client.refusal import refusal_mend, refusal_message
+    from client.render_values import clean
+    from domain.cycle import AdmissionState
+
+    admission = started.admission
+    if admission.state is AdmissionState.REFUSED:
+        active = admission.reason == ANOTHER_ACTIVE
+        raise CommandError(
+            ExitCode.ANOTHER_CYCLE_ACTIVE if active else ExitCode.REFUSED_BY_BUDGET,
+            admission.reason or "refused",
+            refusal_message(started),
+            refusal_mend(admission),
+            {"started": started},
+        )
+    if stay:
+        return
+    from rich.text import Text
+
+    place = f", place {admission.position}" if admission.position else ""
+    word = f"is in the queue{place}: {admission.message}" if admission.state is AdmissionState.QUEUED else "is started"
+    call.screen.show(started, Text(clean(f"{started.cycle_id} {word}")))
+    if call.screen.is_text:
+        call.screen.note(f"follow it: `research status {started.cycle_id} --watch`")

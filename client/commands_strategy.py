@@ -1,0 +1,72 @@
+"""`research strategy`: check a file, list what is kept, show one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.exits import ExitCode, usage
+from client.invocation import invocation
+
+strategy_app = typer.Typer(
+    help="Check, list and show strategies.", rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+
+@strategy_app.command("validate")
+def validate(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A strategy file, YAML of grammar v3.")]
+) -> ExitCode:
+    """Check a strategy file: every problem with its line and field, and what this version cannot train."""
+    from rich.text import Text
+
+    from client.render_values import clean
+    from client.strategy_files import read_strategy, report_on
+
+    report = report_on(read_strategy(file))
+    lines = [f"{file} is a valid strategy: {report.name}, {report.features} features"]
+    lines += [f"  ignored: {path}" for path in report.ignored]
+    lines += [f"  note: {note}" for note in report.notes]
+    lines += [f"  this version cannot train it: {lack}" for lack in report.lacks]
+    invocation(ctx).screen.show(report, Text(clean("\n".join(lines))))
+    return ExitCode.OK
+
+
+@strategy_app.command("list")
+def list_strategies(ctx: typer.Context) -> ExitCode:
+    """The strategies that cycles have made or used."""
+    from rich.text import Text
+
+    from store.strategies import StrategyFiles
+
+    call = invocation(ctx)
+    settings = call.settings()
+    found = StrategyFiles(settings.strategies).list()
+    lines = [f"{reference.name}  {settings.strategies / reference.path}" for reference in found]
+    call.screen.show(found, Text("\n".join(lines) or f"no strategies in {settings.strategies} yet"))
+    return ExitCode.OK
+
+
+@strategy_app.command("show")
+def show_strategy(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="The strategy's name, as listed.")]
+) -> ExitCode:
+    """A kept strategy's text."""
+    from difflib import get_close_matches
+
+    from rich.text import Text
+
+    from client.render_values import clean
+    from client.strategy_files import KeptStrategy
+    from store.strategies import StrategyFiles
+
+    call = invocation(ctx)
+    files = StrategyFiles(call.settings().strategies)
+    known = {reference.name: reference for reference in files.list()}
+    if name not in known:
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise usage(f"there is no strategy {name[:80]!r}{hint}", "`research strategy list` shows their names")
+    text = files.read(known[name])
+    call.screen.show(KeptStrategy(reference=known[name], text=text), Text(clean(text.rstrip("\n"))))
+    return ExitCode.OK

@@ -1,0 +1,315 @@
+"""Cycles as a client reaches them: start, look, list, cancel. The workflow answers while it lives, then the store."""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.connection import Unreachable, connect
+from client.exits import CommandError, ExitCode, usage
+from client.pending import Live, pending_work
+from client.views import ListedCycle, Started
+from domain.cycle import Admission, CycleRequest, CycleStatus, Outcome
+from domain.errors import ResearchError
+from engine.interface import CostOverride
+from settings import Settings
+from workflows.research_cycle import CycleInput
+
+CYCLE_WORKFLOW = "ResearchCycleWorkflow"
+QUERY_PATIENCE = timedelta(seconds=5)
+WORKER_PATIENCE = 15.0
+"""Seconds that a start waits for a worker to poll: one that was started a moment ago needs a few."""
+ADMISSION_PATIENCE = 30.0
+CANCEL_PATIENCE = 15.0
+NEXT_WORKER = "start one with `research worker`, or everything on this machine with `research dev`"
+
+Result = TypeVar("Result")
+
+
+class Records(Protocol):
+    """The ended cycles: the store, or what opens it once it is needed."""
+
+    def get(self, cycle_id: str) -> CycleStatus | None:
+        """The cycle's latest run; None if there is none. Raises ResearchError where the store cannot be read."""
+        ...
+
+
+def talk(conversation: Coroutine[Any, Any, Result]) -> Result:
+    """Run a conversation with Temporal to its end, and tell its connection's failures in words."""
+    try:
+        return asyncio.run(conversation)
+    except RPCError as error:
+        raise CommandError(
+            ExitCode.NO_TEMPORAL_OR_WORKER,
+            "temporal_error",
+            f"the Temporal server refused or did not answer: {error.message or error.status.name}",
+            "try again; if it stays, look at the server's log",
+        ) from error
+
+
+async def reach(settings: Settings) -> Client:
+    """A client of the settings' server; Unreachable becomes the command's error."""
+    try:
+        return await connect(settings)
+    except Unreachable as error:
+        raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_unreachable", str(error)) from error
+
+
+def new_cycle_id(now: datetime) -> str:
+    """An id that sorts by time and is not guessed twice."""
+    return f"cycle-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+async def start_cycle(client: Client, settings: Settings, request: CycleRequest) -> Started:
+    """Start a cycle and learn its admission in one message. Nothing is started while no worker polls."""
+    await _require_worker(client, settings.task_queue)
+    cycle_id = new_cycle_id(datetime.now(UTC))
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        CYCLE_WORKFLOW,
+        cycle_input(settings, request),
+        id=cycle_id,
+        task_queue=settings.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        static_summary=_summary(request),
+    )
+    try:
+        async with asyncio.timeout(ADMISSION_PATIENCE):
+            admission = await client.execute_update_with_start_workflow(
+                "admission", start_workflow_operation=operation, result_type=Admission
+            )
+            handle = await operation.workflow_handle()
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise CommandError(
+            ExitCode.NO_TEMPORAL_OR_WORKER,
+            "no_worker",
+            f"{cycle_id} is started, but no worker has answered for {ADMISSION_PATIENCE:.0f} s; it goes on by itself "
+            "when one does",
+            f"{NEXT_WORKER}; then `research status {cycle_id}`",
+        ) from error
+    except WorkflowUpdateFailedError as error:
+        raise CommandError(
+            ExitCode.FAILED, "start_failed", f"{cycle_id} did not tell its admission: {error.cause}"
+        ) from error
+    return Started(
+        cycle_id=cycle_id, run_id=handle.result_run_id or handle.first_execution_run_id or "", admission=admission
+    )
+
+
+def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
+    """The request with what the house adds to it."""
+    return CycleInput(
+        request=request,
+        engine_queue=settings.engine_queue,
+        limits=settings.limits,
+        costs=CostOverride(commission=settings.commission, half_spread=settings.half_spread),
+        design_token_cap=settings.design_token_cap,
+        assess_token_cap=settings.assess_token_cap,
+    )
+
+
+async def fetch_status(client: Client, store: Records, cycle_id: str) -> CycleStatus:
+    """What is known of a cycle: asked of the workflow while it lives, read from the store afterwards."""
+    return (await fetch(client, store, cycle_id))[0]
+
+
+async def fetch(client: Client, store: Records, cycle_id: str) -> tuple[CycleStatus, Live | None]:
+    """A cycle's status, with its pending activity while it lives."""
+    handle = client.get_workflow_handle(cycle_id)
+    description = await describe(handle)
+    if description is None or description.status is not WorkflowExecutionStatus.RUNNING:
+        return await _ended(client, store, handle, description), None
+    live = await pending_work(description, client.data_converter)
+    return await _ask(handle), live
+
+
+async def _ended(
+    client: Client, store: Records, handle: WorkflowHandle[Any, Any], description: WorkflowExecutionDescription | None
+) -> CycleStatus:
+    """From the store if it has this run; else its workflow is asked, which needs a worker."""
+    try:
+        recorded = await asyncio.to_thread(store.get, handle.id)
+    except ResearchError:
+        if description is None:
+            raise
+        recorded = None
+    if recorded and (description is None or recorded.run_id == description.run_id):
+        return recorded
+    if description is None:
+        raise await unknown_cycle(client, handle.id)
+    return await _ask(handle)
+
+
+async def describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription | None:
+    """The server's description of a cycle, None where it knows none of that id."""
+    try:
+        description = await handle.describe()
+    except RPCError as error:
+        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+            return None
+        raise
+    return description if description.workflow_type == CYCLE_WORKFLOW else None
+
+
+async def list_cycles(
+    client: Client, *, outcome: Outcome | None = None, symbol: str | None = None, active: bool = False, limit: int = 20
+) -> list[ListedCycle]:
+    """Cycles, newest first, by Temporal's visibility (which may be a moment behind)."""
+    conditions = [f"WorkflowType = '{CYCLE_WORKFLOW}'"]
+    if outcome:
+        conditions.append(f"Outcome = '{outcome.value}'")
+    if symbol:
+        conditions.append(f"Symbol = '{symbol}'")
+    if active:
+        conditions.append("ExecutionStatus = 'Running'")
+    found = [_listed(execution) async for execution in client.list_workflows(" AND ".join(conditions), limit=limit)]
+    return sorted(found, key=lambda cycle: cycle.started_at, reverse=True)
+
+
+async def only_active(client: Client) -> str:
+    """The id of the one active cycle; an error that names them where there are several, or none."""
+    active = await list_cycles(client, active=True)
+    if len(active) == 1:
+        return active[0].cycle_id
+    if not active:
+        raise usage("no research cycle is active", "`research list` shows the ended ones")
+    names = ", ".join(cycle.cycle_id for cycle in active)
+    raise usage(f"{len(active)} cycles are active: {names}", "name the one you mean")
+
+
+async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> CycleStatus | None:
+    """Ask a cycle to end, and wait for it. Its status at the end, or None if it still cleans up after 15 s."""
+    handle = client.get_workflow_handle(cycle_id)
+    description = await describe(handle)
+    if description is None:
+        raise await unknown_cycle(client, cycle_id)
+    if description.status is not WorkflowExecutionStatus.RUNNING:
+        raise _not_cancellable(cycle_id, description)
+    pinned = client.get_workflow_handle(cycle_id, run_id=description.run_id)
+    try:
+        await pinned.signal("cancel", reason)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        raise _not_cancellable(cycle_id, await pinned.describe()) from error
+    try:
+        async with asyncio.timeout(CANCEL_PATIENCE):
+            while (await pinned.describe()).status is WorkflowExecutionStatus.RUNNING:
+                await asyncio.sleep(0.1)
+            return await _ask(pinned)
+    except TimeoutError:
+        return None
+
+
+def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
+    how = description.status.name.lower() if description.status else "ended"
+    return CommandError(
+        ExitCode.FAILED,
+        "not_cancellable",
+        f"{cycle_id} has already ended ({how}): there is nothing to cancel",
+        f"`research show {cycle_id}` tells how it ended",
+    )
+
+
+async def unknown_cycle(client: Client | None, cycle_id: str) -> CommandError:
+    """The error for an id that nobody knows, with the nearest id that somebody does."""
+    from difflib import get_close_matches
+
+    known = [cycle.cycle_id for cycle in await list_cycles(client, limit=100)] if client else []
+    nearest = get_close_matches(cycle_id, known, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return CommandError(
+        ExitCode.USAGE, "not_found", f"there is no cycle {cycle_id}{hint}", "`research list` shows the ids"
+    )
+
+
+async def _ask(handle: WorkflowHandle[Any, Any]) -> CycleStatus:
+    try:
+        status: CycleStatus = await handle.query("status", result_type=CycleStatus, rpc_timeout=QUERY_PATIENCE)
+    except WorkflowQueryFailedError as error:
+        raise CommandError(
+            ExitCode.FAILED,
+            "internal_error",
+            f"{handle.id} cannot tell its status: {error}",
+            "look at the worker's log",
+        ) from error
+    except RPCError as error:
+        if error.status in (
+            RPCStatusCode.DEADLINE_EXCEEDED,
+            RPCStatusCode.CANCELLED,
+            RPCStatusCode.FAILED_PRECONDITION,
+        ):
+            raise no_worker(f"no worker answers for {handle.id}") from error
+        raise
+    return status
+
+
+def no_worker(what: str) -> CommandError:
+    """The error for questions that only a worker can answer."""
+    return CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "no_worker", f"{what}; nothing is lost", NEXT_WORKER)
+
+
+async def _require_worker(client: Client, task_queue: str) -> None:
+    """Wait a little until a worker polls the queue. Raises the error that says how to start one."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    deadline = asyncio.get_running_loop().time() + WORKER_PATIENCE
+    while not (await client.workflow_service.describe_task_queue(request)).pollers:
+        if asyncio.get_running_loop().time() > deadline:
+            raise CommandError(
+                ExitCode.NO_TEMPORAL_OR_WORKER,
+                "no_worker",
+                f"no worker polls the task queue {task_queue!r}; nothing was started",
+                NEXT_WORKER,
+            )
+        await asyncio.sleep(0.2)
+
+
+def _summary(request: CycleRequest) -> str:
+    design = f"strategy {request.strategy.name}" if request.strategy else f"{request.designer.value} designer"
+    brief = " ".join(request.brief.split())[:80]
+    return f"{request.symbol} {request.timeframe}, {design}, seed {request.seed}" + (f": {brief}" if brief else "")
+
+
+def _listed(execution: WorkflowExecution) -> ListedCycle:
+    attributes = execution.typed_search_attributes
+
+    def word(name: str) -> str | None:
+        return attributes.get(SearchAttributeKey.for_keyword(name))
+
+    outcome = word("Outcome")
+    return ListedCycle(
+        cycle_id=execution.id,
+        run_id=execution.run_id,
+        phase=word("Phase"),
+        outcome=Outcome(outcome) if outcome in set(Outcome) else None,
+        verdict=word("Verdict"),
+        strategy=word("StrategyName"),
+        symbol=word("Symbol"),
+        timeframe=word("Timeframe"),
+        sharpe_ratio=attributes.get(SearchAttributeKey.for_float("Sharpe")),
+        tokens=attributes.get(SearchAttributeKey.for_int("TokensUsed")),
+        started_at=execution.start_time,
+        ended_at=execution.close_time,
+    )

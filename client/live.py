@@ -1,0 +1,129 @@
+"""Staying with a cycle: one calm view on a terminal, a line for each change elsewhere."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+from rich.console import Group, RenderableType
+from rich.live import Live as LiveDisplay
+from rich.text import Text
+from temporalio.service import RPCError
+
+from client.exits import CommandError, ExitCode
+from client.output import Screen, print_line
+from client.render_cycle import progress_line, render_cycle, retry_of
+from client.render_values import clean
+from client.views import CycleView
+from domain.cycle import CycleStatus, Outcome
+
+PERIOD = 0.5
+"""Seconds between two looks."""
+
+Look = Callable[[], Awaitable[CycleView]]
+
+OUTCOME_EXITS = {
+    Outcome.COMPLETED: ExitCode.OK,
+    Outcome.REJECTED: ExitCode.REJECTED_BY_GATE,
+    Outcome.REFUSED: ExitCode.REFUSED_BY_BUDGET,
+    Outcome.FAILED: ExitCode.FAILED,
+    Outcome.CANCELLED: ExitCode.CANCELLED,
+}
+FAILURE_EXITS = {"budget_exhausted": ExitCode.REFUSED_BY_BUDGET, "anthropic_auth": ExitCode.CONFIGURATION}
+ANOTHER_ACTIVE = "active_operation_exists"
+
+
+def exit_of(status: CycleStatus) -> ExitCode:
+    """The exit code of a command that waited for this cycle's end."""
+    if status.outcome is None:
+        return ExitCode.OK
+    if status.outcome is Outcome.REFUSED and status.reason == ANOTHER_ACTIVE:
+        return ExitCode.ANOTHER_CYCLE_ACTIVE
+    if status.failure:
+        return FAILURE_EXITS.get(status.failure.code.value, ExitCode.FAILED)
+    return OUTCOME_EXITS[status.outcome]
+
+
+def how_to_return(cycle_id: str) -> str:
+    """What to type after leaving the view."""
+    return f"the cycle goes on. Back to it: `research status {cycle_id} --watch`; end it: `research cancel {cycle_id}`"
+
+
+async def watch(
+    look: Look, screen: Screen, *, quiet: bool = False, seconds: float | None = None, period: float = PERIOD
+) -> CycleView:
+    """Look at a cycle until it has ended, and give its last view. Raises the error of exit code 7 after `seconds`.
+
+    A server or worker that does not answer for a while is told and waited for: the cycle itself is durable.
+    """
+    last: CycleView | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            with ExitStack() as stack:
+                display = _display(screen, stack, quiet=quiet)
+                while True:
+                    trouble = ""
+                    try:
+                        last = await look()
+                    except (RPCError, CommandError) as error:
+                        if last is None or (isinstance(error, CommandError) and error.code != "no_worker"):
+                            raise
+                        trouble = f"no answer at the moment, trying again: {error}"
+                    display(last, trouble)
+                    if last.cycle.outcome is not None:
+                        return last
+                    await asyncio.sleep(period)
+    except TimeoutError as error:
+        name = last.cycle.cycle_id if last else "the cycle"
+        raise CommandError(
+            ExitCode.WAIT_TIMED_OUT,
+            "wait_timed_out",
+            f"{name} has not ended within {seconds:g} s",
+            how_to_return(name) if last else None,
+        ) from error
+
+
+def _display(screen: Screen, stack: ExitStack, *, quiet: bool) -> Callable[[CycleView, str], None]:
+    if quiet:
+        return lambda _view, _trouble: None
+    if screen.is_live:
+        live = stack.enter_context(LiveDisplay(console=screen.console(), auto_refresh=False))
+        return lambda view, trouble: live.update(_frame(view, trouble), refresh=True)
+    return _Changes(screen).tell
+
+
+def _frame(view: CycleView, trouble: str) -> RenderableType:
+    return Group(render_cycle(view), Text(clean(trouble), "yellow")) if trouble else render_cycle(view)
+
+
+class _Changes:
+    """Tells what is new since it was last told: a phase, a gate, a retry, a wait, the next tenth of the way."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._told: tuple[object, ...] | None = None
+
+    def tell(self, view: CycleView, trouble: str) -> None:
+        cycle = view.cycle
+        news = (
+            cycle.phase,
+            len(cycle.gates),
+            cycle.waiting_for,
+            cycle.outcome,
+            int(view.progress * 10),
+            view.live.activity if view.live else None,
+            retry_of(view.live),
+            trouble,
+        )
+        if news == self._told:
+            return
+        gates_told = self._told[1] if self._told else 0
+        self._told = news
+        if self._screen.is_text:
+            print_line(progress_line(view))
+            for gate in cycle.gates[gates_told if isinstance(gates_told, int) else 0 :]:
+                word = "passed" if gate.passed else "said no"
+                print_line(f"      {gate.gate.value} gate {word}: " + "; ".join(str(check) for check in gate.checks))
+            if trouble:
+                print_line(clean(trouble))
+        elif self._screen.format.value == "jsonl":
+            self._screen.show(view, "")

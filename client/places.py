@@ -1,0 +1,29 @@
+"""Where a cycle's things lie on this machine, and how its page in the Web UI is called."""
+
+from client.connection import read_running_note, target
+from client.views import Places
+from domain.cycle import CycleStatus
+from settings import Settings
+
+
+def places_of(status: CycleStatus, settings: Settings) -> Places:
+    """Whole paths of what the cycle has made so far."""
+    training, backtest = status.training, status.backtest
+    return Places(
+        strategy=settings.strategies / status.strategy.path if status.strategy else None,
+        model=settings.artifacts / training.model_path if training else None,
+        history=settings.artifacts / training.history_path if training else None,
+        equity=settings.artifacts / backtest.equity_path if backtest else None,
+        trades=settings.artifacts / backtest.trades_path if backtest else None,
+        web_ui=web_ui_of(status.cycle_id, status.run_id, settings),
+    )
+
+
+def web_ui_of(cycle_id: str, run_id: str, settings: Settings) -> str | None:
+    """The cycle's page, where the address of a Web UI is known."""
+    address, namespace = target(settings)
+    note = read_running_note(settings)
+    base = settings.ui_url or (note.ui_url if note and note.address == address else None)
+    if base is None:
+        return None
+    return f"{base.rstrip('/')}/namespaces/{namespace}/workflows/{cycle_id}/{run_id}"

@@ -1,0 +1,75 @@
+"""Single values as people read them: percent, times in their zone, money, and untrusted text made harmless."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from domain.gates import Check
+
+NONE = "-"
+"""What stands for a figure that is undefined."""
+
+FRACTION_CHECKS = frozenset(
+    {"balanced accuracy", "directional accuracy", "train loss decrease", "win rate", "max drawdown"}
+)
+COUNT_CHECKS = frozenset({"trades"})
+
+
+def clean(text: str) -> str:
+    """Text from a model, a file or a service, without what could command a terminal. Line ends stay."""
+    return "".join(character if character == "\n" or character.isprintable() else "�" for character in text)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent: 0.123 is 12.3 %."""
+    return NONE if value is None else f"{value * 100:.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A plain figure."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def count(value: int) -> str:
+    """A whole number with its thousands apart."""
+    return f"{value:,}"
+
+
+def money(value: Decimal | None) -> str:
+    """Dollars, in full where they are below a cent."""
+    if value is None:
+        return NONE
+    return f"${value:,.2f}" if value == 0 or abs(value) >= Decimal("0.01") else f"${value.normalize():f}"
+
+
+def moment(value: datetime | None) -> str:
+    """A time in the reader's own zone, to the second."""
+    return NONE if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def duration(value: timedelta) -> str:
+    """A length of time: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    seconds = max(value.total_seconds(), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def duration_of(seconds: float) -> str:
+    """A length of time given in seconds."""
+    return duration(timedelta(seconds=seconds))
+
+
+def check_value(check: Check, value: float | None) -> str:
+    """A gate's value or bound in its own unit."""
+    if value is None:
+        return NONE
+    if check.name in FRACTION_CHECKS:
+        return percent(value, 2)
+    if check.name in COUNT_CHECKS:
+        return f"{value:.0f}"
+    return number(value, 4)

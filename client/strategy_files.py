@@ -1,0 +1,121 @@
+"""A strategy file of the user's: read with its size bounded, checked with every issue told, kept under its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.exits import CommandError, ExitCode, usage
+from client.render_values import clean, count
+from domain.cycle import StrategyRef
+from domain.grammar.text import MAX_BYTES
+from domain.results import Frozen
+from domain.strategy import Strategy, StrategyInvalid, load_strategy, strategy_hash, trainability
+from settings import Settings
+from store.strategies import StrategyFiles
+
+
+@dataclass(frozen=True)
+class StrategyText:
+    """A valid strategy and the text that it was read from."""
+
+    text: str
+    strategy: Strategy
+    ignored: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class StrategyReport(Frozen):
+    """What `research strategy validate` and `show` say of a strategy. trainable: by the engine of this version."""
+
+    name: str
+    strategy_hash: str
+    symbols: tuple[str, ...]
+    timeframes: tuple[str, ...]
+    features: int
+    trainable: bool
+    lacks: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class KeptStrategy(Frozen):
+    """A strategy of the strategies' folder with its text."""
+
+    reference: StrategyRef
+    text: str
+
+
+class IssueView(Frozen):
+    """One thing that is wrong with a file."""
+
+    path: str
+    line: int
+    message: str
+    hint: str = ""
+
+
+class IssueList(Frozen):
+    """All that is wrong with a file."""
+
+    file: str
+    issues: tuple[IssueView, ...]
+
+
+def read_strategy(path: Path) -> StrategyText:
+    """The strategy in a file. What is wrong with it is an error of usage, with each issue's line and field."""
+    if not path.is_file():
+        raise usage(f"there is no file {path}", "name a strategy file in YAML")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise usage(f"{path} has {count(size)} bytes; a strategy has at most {count(MAX_BYTES)}")
+    content = path.read_bytes()
+    try:
+        loaded = load_strategy(content)
+    except StrategyInvalid as error:
+        raise _invalid(path, error) from error
+    return StrategyText(content.decode(), loaded.strategy, loaded.ignored, loaded.notes)
+
+
+def save_strategy(settings: Settings, strategy: StrategyText) -> StrategyRef:
+    """Keep a strategy that the engine can train, so that a cycle can refer to it."""
+    able = trainability(strategy.strategy)
+    if not able.trainable:
+        raise CommandError(
+            ExitCode.USAGE,
+            "invalid_strategy",
+            f"{strategy.strategy.name} is valid, but this version cannot train it: {'; '.join(able.lacks)}",
+            "change these, then start again; `research strategy validate` checks the file alone",
+        )
+    return StrategyFiles(settings.strategies).save(strategy.strategy.name, strategy.text)
+
+
+def report_on(found: StrategyText) -> StrategyReport:
+    """The report on a valid strategy."""
+    able = trainability(found.strategy)
+    return StrategyReport(
+        name=found.strategy.name,
+        strategy_hash=strategy_hash(found.strategy),
+        symbols=found.strategy.training_data.symbols,
+        timeframes=found.strategy.training_data.timeframes,
+        features=len(found.strategy.features),
+        trainable=able.trainable,
+        lacks=able.lacks,
+        ignored=found.ignored,
+        notes=(*found.notes, *able.notes),
+    )
+
+
+def _invalid(path: Path, error: StrategyInvalid) -> CommandError:
+    issues = tuple(IssueView(path=i.path, line=i.line, message=i.message, hint=i.hint) for i in error.issues)
+    lines = "".join(f"\n  {path}:{issue.line}: {_in_words(issue)}" for issue in issues)
+    problems = "one problem" if len(issues) == 1 else f"{len(issues)} problems"
+    return CommandError(
+        ExitCode.USAGE,
+        "invalid_strategy",
+        clean(f"{path} is not a valid strategy, {problems}:{lines}"),
+        f"correct the file, then `research strategy validate {path}`",
+        {"strategy": IssueList(file=str(path), issues=issues)},
+    )
+
+
+def _in_words(issue: IssueView) -> str:
+    return f"{issue.path} {issue.message}".strip() + (f" ({issue.hint})" if issue.hint else "")
