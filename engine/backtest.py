@@ -25,7 +25,7 @@ from engine.model import Model, load_model, predict
 from engine.signals import Signals, target_positions
 from engine.splits import backtest_bars, describe, split_bars
 from engine.statistics import doubt, excess_returns, figures, years_between
-from engine.strategy_file import open_strategy
+from engine.strategy_file import read_strategy
 
 EQUITY_FILE: Final = "equity.csv.gz"
 TRADES_FILE: Final = "trades.csv"
@@ -68,7 +68,7 @@ def run_backtest(
     """
     started = time.monotonic()
     report(Progress(fraction=0.0, step="reading bars and model"))
-    strategy = open_strategy(job.strategy, places.strategies)
+    strategy = read_strategy(job.strategy, places)
     bars = _bars_of(job, places)
     model = load_model(places.artifacts / job.model_path, job.model_id)
     split = split_bars(strategy, _times(bars.frame))
