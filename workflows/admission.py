@@ -14,8 +14,18 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.cycle import Admission, AdmissionState
-    from domain.ledger import Close, Closed, Granted, Limits, Open, Queued, Record, Refused, budget_workflow_id
-    from workflows.budget import EnsureBudget
+    from domain.ledger import (
+        Close,
+        Closed,
+        EnsureBudget,
+        Granted,
+        Limits,
+        Open,
+        Queued,
+        Record,
+        Refused,
+        budget_workflow_id,
+    )
     from workflows.policies import Policies
 
 RESEND_AFTER = timedelta(seconds=60)

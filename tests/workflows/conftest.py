@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ from worker import engine_worker, orchestrator
 from workflows.policies import Policies
 from workflows.research_cycle import CycleInput, ResearchCycleWorkflow
 
+HISTORIES = Path(__file__).parent / "histories"
 SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
 OPEN_GATES = GateThresholds(
     training_min_skill=0.0,
@@ -196,3 +197,15 @@ async def house(temporal_env: WorkflowEnvironment, tmp_path: Path, pool: JobPool
     """A house where everything works."""
     async with open_house(temporal_env.client, tmp_path, pool) as opened:
         yield opened
+
+
+@pytest.fixture
+def keep_history(request: pytest.FixtureRequest) -> Callable[[str, WorkflowHandle], Awaitable[None]]:
+    """Writes a finished workflow's history beside the tests, where --keep-histories asks for it."""
+
+    async def keep(name: str, handle: WorkflowHandle) -> None:
+        if request.config.getoption("keep_histories"):
+            history = await handle.fetch_history()
+            (HISTORIES / f"{name}.json").write_text(history.to_json())
+
+    return keep

@@ -1,0 +1,26 @@
+"""Kept histories run through today's code: a change that would break cycles that are running fails here."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from worker import workflow_runner
+from workflows.research_cycle import ResearchCycleWorkflow
+
+from .scenarios import SCENARIOS
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+@pytest.mark.parametrize("name", sorted(scenario.name for scenario in SCENARIOS))
+async def test_a_kept_history_replays(name: str) -> None:
+    history = WorkflowHistory.from_json(name, (HISTORIES / f"{name}.json").read_text())
+    replayer = Replayer(
+        workflows=[ResearchCycleWorkflow],
+        data_converter=pydantic_data_converter,
+        workflow_runner=workflow_runner(),
+    )
+    await replayer.replay_workflow(history)

@@ -1,0 +1,195 @@
+"""Every path of a cycle on a real server, with the real engine, designer, store and ledger."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from domain.cycle import AdmissionState, CycleStatus, Outcome, Phase
+from domain.ledger import BudgetStatus, budget_workflow_id
+from engine.pool import JobPool
+from workflows.research_cycle import ResearchCycleWorkflow
+
+from .conftest import OPEN_GATES, House, open_house
+from .scenarios import SCENARIOS, Scenario
+
+HEARD_WITHIN = 2.0
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_a_cycle_ends_as_its_story_says(
+    scenario: Scenario, temporal_env: WorkflowEnvironment, tmp_path: Path, pool: JobPool, keep_history
+) -> None:
+    without = frozenset({scenario.unserved} - {None})
+    async with open_house(temporal_env.client, tmp_path, pool, without=without) as house:
+        house.faults.hold, house.faults.broken_model = scenario.cancel_in, scenario.broken_model
+        bounds = OPEN_GATES.model_copy(update=dict(scenario.bounds))
+        handle, admission = await house.start(
+            house.request(thresholds=bounds, **dict(scenario.changes)), scenario.policies
+        )
+        assert admission.state is AdmissionState.GRANTED
+        if scenario.cancel_in:
+            await asyncio.wait_for(house.faults.held.wait(), 60)
+            asked = time.monotonic()
+            await handle.signal(ResearchCycleWorkflow.cancel, "I changed my mind")
+        error = await _end(handle)
+        if scenario.cancel_in:
+            assert time.monotonic() - asked < HEARD_WITHIN
+        await keep_history(scenario.name, handle)
+
+        assert (await handle.describe()).status is scenario.closed_as
+        status = await handle.query(ResearchCycleWorkflow.status)
+        assert (status.outcome, status.stopped_in) == (scenario.outcome, scenario.stopped_in)
+        if scenario.reason:
+            assert scenario.reason in (status.reason or "")
+        if scenario.code:
+            assert status.failure is not None
+            assert status.failure.code is scenario.code
+            assert isinstance(error, ApplicationError)
+            assert error.type == scenario.code.value
+        assert house.store.get(handle.id) == status
+        await _nothing_is_held(house)
+
+
+async def test_the_story_tells_every_figure_once(house: House) -> None:
+    handle, _ = await house.start(house.request())
+    result = await handle.result()
+    status = await handle.query(ResearchCycleWorkflow.status)
+    description = await handle.describe()
+    attributes = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    assert status.backtest is not None
+    assert status.assessment is not None
+    assert status.strategy is not None
+    assert attributes == {
+        "Phase": "done",
+        "Outcome": "completed",
+        "Verdict": status.assessment.verdict.value,
+        "StrategyName": "small",
+        "Symbol": "EURUSD",
+        "Timeframe": "1h",
+        "Sharpe": status.backtest.sharpe_ratio,
+        "TokensUsed": 0,
+    }
+    assert (result.sharpe_ratio, result.verdict) == (status.backtest.sharpe_ratio, status.assessment.verdict)
+    assert [timing.phase for timing in status.timings] == [
+        Phase.QUEUED,
+        Phase.DESIGNING,
+        Phase.TRAINING,
+        Phase.BACKTESTING,
+        Phase.ASSESSING,
+    ]
+    assert [gate.gate.value for gate in status.gates] == ["training", "backtest"]
+    assert all((house.places.artifacts / path).is_file() for path in _files(status))
+
+
+async def test_a_second_cycle_is_refused_with_the_active_id(house: House) -> None:
+    house.faults.hold = Phase.TRAINING
+    first, _ = await house.start(house.request())
+    await house.faults.held.wait()
+    second, admission = await house.start(house.request())
+    assert (admission.state, admission.reason) == (AdmissionState.REFUSED, "active_operation_exists")
+    assert admission.active_ids == (first.id,)
+    result = await second.result()
+    assert result.outcome is Outcome.REFUSED
+    recorded = house.store.get(second.id)
+    assert recorded is not None
+    assert recorded.outcome is Outcome.REFUSED
+    await first.signal(ResearchCycleWorkflow.cancel, "")
+    await _end(first)
+
+
+async def test_a_queued_cycle_waits_its_turn_and_can_be_cancelled_while_it_waits(house: House) -> None:
+    house.faults.hold = Phase.TRAINING
+    first, _ = await house.start(house.request())
+    await house.faults.held.wait()
+    second, admission = await house.start(house.request(queue=True))
+    third, behind = await house.start(house.request(queue=True))
+    assert (admission.position, behind.position) == (1, 2)
+    waiting = await second.query(ResearchCycleWorkflow.status)
+    assert waiting.phase is Phase.QUEUED
+    assert waiting.waiting_for is not None
+
+    await second.signal(ResearchCycleWorkflow.cancel, "not now")
+    await _end(second)
+    status = await second.query(ResearchCycleWorkflow.status)
+    assert (status.outcome, status.stopped_in) == (Outcome.CANCELLED, Phase.QUEUED)
+
+    house.faults.hold = None
+    await first.signal(ResearchCycleWorkflow.cancel, "make way")
+    assert (await third.result()).outcome is Outcome.COMPLETED
+
+
+async def test_the_web_uis_cancel_ends_a_cycle_as_the_signal_does(house: House) -> None:
+    house.faults.hold = Phase.TRAINING
+    handle, _ = await house.start(house.request())
+    await house.faults.held.wait()
+    await handle.cancel()
+    await _end(handle)
+    status = await handle.query(ResearchCycleWorkflow.status)
+    assert (status.outcome, status.reason) == (Outcome.CANCELLED, "cancelled")
+    assert (await handle.describe()).status is WorkflowExecutionStatus.CANCELED
+    await _nothing_is_held(house)
+
+
+async def test_a_terminated_cycle_does_not_keep_its_slot(house: House) -> None:
+    house.faults.hold = Phase.TRAINING
+    first, _ = await house.start(house.request())
+    await house.faults.held.wait()
+    await first.terminate("from outside")
+    house.faults.hold = None
+    second, admission = await house.start(house.request())
+    assert admission.state is AdmissionState.GRANTED
+    assert (await second.result()).outcome is Outcome.COMPLETED
+
+
+async def test_the_same_seed_and_snapshot_give_the_same_strategy_model_and_trades(house: House) -> None:
+    first = await _designed(house, seed=5)
+    again = await _designed(house, seed=5, memory_snapshot=first.memory_snapshot)
+    other = await _designed(house, seed=6, memory_snapshot=first.memory_snapshot)
+    assert first.strategy == again.strategy
+    assert first.training is not None
+    assert again.training is not None
+    assert first.training.model_id == again.training.model_id
+    assert first.backtest is not None
+    assert again.backtest is not None
+    assert _content(house, first.backtest.trades_path) == _content(house, again.backtest.trades_path)
+    assert other.strategy != first.strategy
+
+
+async def _designed(house: House, **changes: object) -> CycleStatus:
+    handle, _ = await house.start(house.request(strategy=None, **changes))
+    await handle.result()
+    return await handle.query(ResearchCycleWorkflow.status)
+
+
+async def _end(handle) -> BaseException | None:
+    try:
+        await asyncio.wait_for(handle.result(), 90)
+    except WorkflowFailureError as error:
+        return error.cause
+    return None
+
+
+async def _nothing_is_held(house: House) -> None:
+    ledger = house.client.get_workflow_handle(budget_workflow_id(house.scope))
+    status = await ledger.query("status", result_type=BudgetStatus)
+    assert (status.active, status.waiting, status.tokens_held) == ((), (), 0)
+
+
+def _files(status: CycleStatus) -> list[str]:
+    assert status.training is not None
+    assert status.backtest is not None
+    return [
+        status.training.model_path,
+        status.training.history_path,
+        status.backtest.equity_path,
+        status.backtest.trades_path,
+    ]
+
+
+def _content(house: House, path: str) -> bytes:
+    return (house.places.artifacts / path).read_bytes()
