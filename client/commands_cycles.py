@@ -55,7 +55,7 @@ def list_cycles(
         raise usage(f"{symbol[:64]!r} is not a symbol", "`research data list` shows the symbols")
     settings = call.settings()
 
-    async def conversation() -> list[ListedCycle]:
+    async def conversation() -> "list[ListedCycle]":
         return await cycles.list_cycles(
             await cycles.reach(settings),
             outcome=Outcome(outcome) if outcome else None,

@@ -16,7 +16,7 @@ from client.commands_data import data_app
 from client.commands_run import dev, worker
 from client.commands_start import start
 from client.commands_strategy import strategy_app
-from client.exits import CommandError, ExitCode
+from client.exits import CommandError, ExitCode, leave
 from client.invocation import Invocation, format_asked, hoist
 from client.output import OutputFormat, Screen
 
@@ -71,7 +71,7 @@ def run(argv: Sequence[str]) -> int:
         screen.error(error)
         return error.exit_code
     except TyperException as error:
-        screen.error(CommandError(ExitCode.USAGE, "usage", error.format_message(), "see `research --help`"))
+        screen.error(CommandError(ExitCode.USAGE, "usage", error.format_message().replace("Value error, ", ""), "see `research --help`"))
         return ExitCode.USAGE
     except (Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
@@ -115,4 +115,4 @@ def _exit_code(code: str) -> ExitCode:
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
