@@ -7,6 +7,7 @@ be used, data_unavailable where a memory snapshot is asked for that this store d
 
 import builtins
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +58,7 @@ class Store:
     def record(self, status: CycleStatus, design: DesignFacts | None = None) -> bool:
         """Keep an ended run; True if it was not known yet. What stands under a run id is never overwritten."""
         with database.reporting(self.engine, "written"), database.writing(self.engine) as connection:
-            insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
-            statement = insert(CycleRow).values(_columns(status, design))
-            row = connection.execute(
-                statement.on_conflict_do_nothing(index_elements=["run_id"]).returning(col(CycleRow.id))
-            ).scalar()
+            row = connection.execute(insertion(self.engine.dialect.name, _columns(status, design))).scalar()
             hypotheses = status.assessment.hypotheses if status.assessment else ()
             if row is not None and hypotheses:
                 connection.execute(sa.insert(HypothesisRow), [_left(row, i, h) for i, h in enumerate(hypotheses, 1)])
@@ -157,6 +154,12 @@ class Store:
             except ValueError as error:
                 raise _unreadable("a record", "it is not JSON") from error
         return tuple(_status(row) for row in rows)
+
+
+def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.ReturningInsert[Any]:
+    """The statement that adds a row and gives its number, or nothing where the run id is known."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(CycleRow).values(values).on_conflict_do_nothing(index_elements=["run_id"]).returning(col(CycleRow.id))
 
 
 def _status(row: sa.Row[Any]) -> CycleStatus:
