@@ -2,68 +2,74 @@
 
 A Settings object is made once, at the edge (the command, the worker), and handed inward; nothing else reads the
 environment. Temporal's own address, namespace, TLS and keys stay with Temporal's configuration (TEMPORAL_*).
+Files: `.env` and `research.toml` beside this module. A row of the policy table is overridden by its path, for example
+RESEARCH_POLICIES__TRAIN__ATTEMPTS=3 or RESEARCH_POLICIES__TRAIN__HEARTBEAT=PT20S.
 """
 
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
 from domain.ledger import Limits
+from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
-
-
-def _named(variable: str) -> AliasChoices:
-    """A field's environment variable, beside the field's own name for flags and for the TOML file."""
-    return AliasChoices(variable.lower().removeprefix("research_"), variable)
 
 
 class Settings(BaseSettings):
     """What holds for this process. Values that do not fit are refused by name when the object is made."""
 
     model_config = SettingsConfigDict(
-        env_file=(".env",),
-        toml_file=("research.toml",),
+        env_prefix="RESEARCH_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        env_file=PROJECT / ".env",
+        toml_file=PROJECT / "research.toml",
+        nested_model_default_partial_update=True,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
     )
 
-    home: Annotated[Path, Field(validation_alias=_named("RESEARCH_HOME"))] = PROJECT / ".research"
-    database_url: Annotated[str | None, Field(validation_alias=_named("RESEARCH_DATABASE_URL"))] = None
-    strategies_dir: Annotated[Path | None, Field(validation_alias=_named("STRATEGIES_DIR"))] = None
+    home: Path = PROJECT / ".research"
+    database_url: str | None = None
+    strategies_dir: Annotated[Path | None, Field(validation_alias="STRATEGIES_DIR")] = None
 
-    temporal_address: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_ADDRESS"))] = None
-    temporal_namespace: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_NAMESPACE"))] = None
-    temporal_profile: Annotated[str | None, Field(validation_alias=_named("TEMPORAL_PROFILE"))] = None
-    task_queue: Annotated[str, Field(validation_alias=_named("RESEARCH_TASK_QUEUE"), min_length=1)] = "research"
-    ui_url: Annotated[str | None, Field(validation_alias=_named("RESEARCH_UI_URL"))] = None
+    temporal_address: Annotated[str | None, Field(validation_alias="TEMPORAL_ADDRESS")] = None
+    temporal_namespace: Annotated[str | None, Field(validation_alias="TEMPORAL_NAMESPACE")] = None
+    temporal_profile: Annotated[str | None, Field(validation_alias="TEMPORAL_PROFILE")] = None
+    task_queue: Annotated[str, Field(min_length=1)] = "research"
+    ui_url: str | None = None
 
-    daily_token_budget: Annotated[int, Field(ge=0, validation_alias=_named("AGENT_DAILY_TOKEN_BUDGET"))] = 500_000
-    daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias=_named("AGENT_DAILY_USD_BUDGET"))] = None
-    max_active_cycles: Annotated[int, Field(ge=1, le=1000, validation_alias=_named("RESEARCH_MAX_ACTIVE_CYCLES"))] = 1
-    design_token_cap: Annotated[int, Field(ge=0, validation_alias=_named("RESEARCH_DESIGN_TOKEN_CAP"))] = 90_000
-    assess_token_cap: Annotated[int, Field(ge=0, validation_alias=_named("RESEARCH_ASSESS_TOKEN_CAP"))] = 30_000
+    daily_token_budget: Annotated[int, Field(ge=0, validation_alias="AGENT_DAILY_TOKEN_BUDGET")] = 500_000
+    daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias="AGENT_DAILY_USD_BUDGET")] = None
+    max_active_cycles: Annotated[int, Field(ge=1, le=1000)] = 1
+    design_token_cap: Annotated[int, Field(ge=0)] = 90_000
+    assess_token_cap: Annotated[int, Field(ge=0)] = 30_000
 
-    engine_processes: Annotated[int, Field(ge=1, le=64, validation_alias=_named("RESEARCH_ENGINE_PROCESSES"))] = 1
-    commission: Annotated[float | None, Field(ge=0, le=0.1, validation_alias=_named("RESEARCH_COMMISSION"))] = None
-    half_spread: Annotated[float | None, Field(ge=0, le=0.1, validation_alias=_named("RESEARCH_HALF_SPREAD"))] = None
+    engine_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    commission: Annotated[float | None, Field(ge=0, le=0.1)] = None
+    half_spread: Annotated[float | None, Field(ge=0, le=0.1)] = None
 
-    training_gate_min_skill: Annotated[float, Field(validation_alias=_named("TRAINING_GATE_MIN_SKILL"))] = 0.02
-    training_gate_max_loss_ratio: Annotated[float, Field(validation_alias=_named("TRAINING_GATE_MAX_LOSS_RATIO"))] = (
-        1.05
-    )
-    training_gate_min_loss_decrease: Annotated[
-        float, Field(validation_alias=_named("TRAINING_GATE_MIN_LOSS_DECREASE"))
-    ] = 0.0
-    backtest_gate_min_win_rate: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MIN_WIN_RATE"))] = 0.10
-    backtest_gate_max_drawdown: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MAX_DRAWDOWN"))] = 0.40
-    backtest_gate_min_sharpe: Annotated[float, Field(validation_alias=_named("BACKTEST_GATE_MIN_SHARPE"))] = -0.5
-    backtest_gate_min_trades: Annotated[int, Field(validation_alias=_named("BACKTEST_GATE_MIN_TRADES"))] = 5
+    training_gate_min_skill: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_SKILL")] = 0.02
+    training_gate_max_loss_ratio: Annotated[float, Field(validation_alias="TRAINING_GATE_MAX_LOSS_RATIO")] = 1.05
+    training_gate_min_loss_decrease: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_LOSS_DECREASE")] = 0.0
+    backtest_gate_min_win_rate: Annotated[float, Field(validation_alias="BACKTEST_GATE_MIN_WIN_RATE")] = 0.10
+    backtest_gate_max_drawdown: Annotated[float, Field(validation_alias="BACKTEST_GATE_MAX_DRAWDOWN")] = 0.40
+    backtest_gate_min_sharpe: Annotated[float, Field(validation_alias="BACKTEST_GATE_MIN_SHARPE")] = -0.5
+    backtest_gate_min_trades: Annotated[int, Field(validation_alias="BACKTEST_GATE_MIN_TRADES")] = 5
+
+    policies: Policies = Policies()
+
+    @field_validator("home", "strategies_dir")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """The same folder for this process and for those that it starts, wherever they run."""
+        return path.expanduser().resolve() if path else path
 
     @classmethod
     def settings_customise_sources(

@@ -123,6 +123,7 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
         costs=CostOverride(commission=settings.commission, half_spread=settings.half_spread),
         design_token_cap=settings.design_token_cap,
         assess_token_cap=settings.assess_token_cap,
+        policies=settings.policies,
     )
 
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import IO
 
 from client.connection import DEFAULT_NAMESPACE, Unreachable, connect, read_running_note, running_note
-from client.namespace import prepare_namespace
+from client.namespace import is_polled, prepare_namespace
 from settings import PROJECT, Settings
 
 SERVER_READY = 30.0
+WORKER_READY = 90.0
 STOP_PATIENCE = 15.0
 SERVER_CONFIG = PROJECT / "temporal-dev" / "dynamic-config.json"
 
@@ -144,8 +145,7 @@ async def _ready(process: asyncio.subprocess.Process, settings: Settings, log: P
                     await prepare_namespace(await connect(settings))
                     return
                 await asyncio.sleep(0.05)
-    ending = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-    raise DevError(f"the Temporal server did not start. The end of {log}:\n{ending}")
+    raise DevError(f"the Temporal server did not start. {_ending(log)}")
 
 
 @asynccontextmanager
@@ -159,11 +159,23 @@ async def _worker(settings: Settings, tell: Callable[[str], None]) -> AsyncItera
     }
     keeper = asyncio.create_task(_keep_worker(log, environment, tell))
     try:
+        await _working(settings, log)
         yield
     finally:
         keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeper
+
+
+async def _working(settings: Settings, log: Path) -> None:
+    """Wait until the worker has loaded everything and polls."""
+    client = await connect(settings)
+    try:
+        async with asyncio.timeout(WORKER_READY):
+            while not await is_polled(client, settings.task_queue):
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise DevError(f"the worker does not start working. {_ending(log)}") from error
 
 
 async def _keep_worker(log: Path, environment: dict[str, str], tell: Callable[[str], None]) -> None:
@@ -179,6 +191,11 @@ async def _keep_worker(log: Path, environment: dict[str, str], tell: Callable[[s
         ending = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         tell(f"The worker {ending}; starting it again. Cycles go on where they were.")
         pause = 1.0
+
+
+def _ending(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-5:]
+    return "\n".join([f"The end of {log}:", *lines])
 
 
 def _log(home: Path, name: str) -> Path:
