@@ -36,6 +36,9 @@ ONE_XLA_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_thread
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
 """Names of environment variables that engine processes do not get: they work on files that a model wrote."""
 
+CACHE_BYTES = 256 * 2**20
+"""What the compiled programs may take on the disk when a pool starts; the oldest go first."""
+
 LAST_WORDS = 2_000
 """How much of a dead process's output goes into the log, in bytes."""
 
@@ -50,7 +53,7 @@ class ProcessDied(Exception):
 
 
 class JobPool:
-    """So many engine processes at once, each replaced by a fresh warm one after its job.
+    """So many jobs at once, each in a process that was warmed up before. While all are busy, one more is warming.
 
     Make it, and await its jobs, in the thread that lives as long as the pool (the event loop's): on Linux a process
     ends with the thread that started it. Warming up goes on in the background: the constructor returns at once.
@@ -58,13 +61,16 @@ class JobPool:
 
     def __init__(self, processes: int, cache: Path, warm: tuple[str, ...] = WARM_MODULES) -> None:
         """`cache` is the folder of JAX's compiled programs; it is made when needed and may be deleted at any time."""
+        _prune(cache)
         self._environment = _environment(cache)
         self._warm = warm
+        self._processes = processes
         self._free = asyncio.Semaphore(processes)
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="engine")
-        self._idle = deque(_Process(self._environment, warm) for _ in range(processes))
+        self._idle: deque[_Process] = deque()
         self._busy: set[_Process] = set()
         self._closed = False
+        self._fill_up()
 
     async def run(self, function: str, arguments: Mapping[str, object], report: Report) -> object:
         """Call `function` ("module:name") with `arguments` and a `report` in a process, and give what it returns.
@@ -93,8 +99,7 @@ class JobPool:
                         work.exception()  # looked at, so that asyncio does not report it a second time
                 finally:
                     self._busy.discard(process)
-                    if not self._closed:
-                        self._idle.append(_Process(self._environment, self._warm))
+                    self._fill_up()
 
     def close(self) -> None:
         """Kill all processes, also those with a job, whose `run` then raises ProcessDied."""
@@ -125,7 +130,18 @@ class JobPool:
             process.bury()
             process = _Process(self._environment, self._warm)
         self._busy.add(process)
+        self._fill_up()
         return process
+
+    def _fill_up(self) -> None:
+        """Start what is missing: one for each job that may come, and one that is never missing.
+
+        A cycle's backtest follows its training at once; it finds a process that warmed up meanwhile.
+        """
+        if self._closed:
+            return
+        while not self._idle or len(self._idle) + len(self._busy) < self._processes:
+            self._idle.append(_Process(self._environment, self._warm))
 
 
 class _Process:
@@ -200,6 +216,17 @@ class _Process:
         return ProcessDied(f"the engine process ended in mid-job with {how}")
 
 
+def _prune(cache: Path) -> None:
+    # JAX itself bounds its cache only with a lock that a killed process would leave behind.
+    programs = [(path.stat(), path) for path in cache.glob("*-cache")]
+    total = sum(status.st_size for status, _ in programs)
+    for status, path in sorted(programs, key=lambda program: program[0].st_mtime):
+        if total <= CACHE_BYTES:
+            break
+        path.unlink(missing_ok=True)
+        total -= status.st_size
+
+
 def _environment(cache: Path) -> dict[str, str]:
     """What a process gets of its parent's environment: no secrets, one thread, and a memory of compiled programs."""
     inherited = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
@@ -207,6 +234,8 @@ def _environment(cache: Path) -> dict[str, str]:
         **dict.fromkeys(ONE_THREAD, "1"),
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ONE_XLA_THREAD}".strip(),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         # The process finds what its parent finds, also where the parent's path was set by hand.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
