@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -79,7 +80,8 @@ def strategy_text() -> StrategyText:
         content = copy.deepcopy(ZIGZAG)
         for change in changes:
             _merge(content, change)
-        return yaml.safe_dump(content, sort_keys=False)
+        # Through JSON, since a value that stands there twice would become an alias, which the grammar refuses.
+        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False)
 
     return build
 

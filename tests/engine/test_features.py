@@ -1,0 +1,154 @@
+"""What the network sees, and what is learnt from: columns in order, scalers from train alone, honest refusals."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from domain.errors import ErrorCode, ResearchError
+from domain.results import Task
+from domain.strategy import Indicator, Strategy
+from engine.dataset import prepare
+from engine.features import build_features, raw_features
+from engine.indicators import compute
+from engine.labels import SignalClass, forward_return, zigzag
+from engine.splits import split_bars, training_bars
+
+Build = Callable[..., Strategy]
+
+
+def zigzag_of(threshold: float) -> dict[str, Any]:
+    return {"training": {"labels": {"source": "zigzag", "zigzag_threshold": threshold}}}
+
+
+def test_columns_come_in_the_strategys_order(strategy: Build, eurusd: pd.DataFrame) -> None:
+    plain = strategy()
+    matrix, names = build_features(plain, eurusd, prepare(plain, eurusd).scalers)
+    assert names == (
+        "1h_rsi_level_low",
+        "1h_rsi_level_middle",
+        "1h_rsi_level_high",
+        "1h_roc_10",
+        "1h_macd_histogram",
+    )
+    assert matrix.shape == (len(eurusd), 5)
+
+
+def test_warm_up_is_unknown_and_everything_after_it_known(strategy: Build, eurusd: pd.DataFrame) -> None:
+    plain = strategy()
+    matrix, _ = build_features(plain, eurusd, prepare(plain, eurusd).scalers)
+    assert np.isnan(matrix[: plain.warmup]).any(axis=1).all()
+    assert np.isfinite(matrix[plain.warmup :]).all()
+
+
+def test_scalers_are_scikit_learns_on_the_training_part(strategy: Build, eurusd: pd.DataFrame) -> None:
+    plain = strategy()
+    split = split_bars(plain, pd.DatetimeIndex(eurusd.index))
+    raw = raw_features(plain, training_bars(eurusd, split))
+    scaled, _ = build_features(plain, eurusd, prepare(plain, eurusd).scalers)
+    roc = StandardScaler().fit(raw[split.train, 3:4]).transform(raw[:, 3:4])
+    macd = MinMaxScaler().fit(raw[split.train, 4:5]).transform(raw[:, 4:5])
+    np.testing.assert_allclose(scaled[: len(raw), 3:5], np.hstack([roc, macd]), rtol=1e-9, atol=1e-12)
+
+
+def test_scalers_do_not_know_validation(strategy: Build, eurusd: pd.DataFrame) -> None:
+    plain = strategy()
+    split = split_bars(plain, pd.DatetimeIndex(eurusd.index))
+    changed = eurusd.copy()
+    changed.iloc[split.first + split.validation.start :, :4] **= 2
+    assert prepare(plain, changed).scalers == prepare(plain, eurusd).scalers
+
+
+def test_a_price_ratio_is_taken_before_the_memberships(strategy: Build, eurusd: pd.DataFrame) -> None:
+    near = {
+        "indicators": {"sma_20": {"type": "sma", "period": 20}},
+        "fuzzy_sets": {
+            "band": {"indicator": "sma_20", "input_transform": {"type": "price_ratio"}, "above": [1.0, 1.01, 1.02]}
+        },
+        "nn_inputs": [{"fuzzy_set": "band", "timeframes": "all"}],
+    }
+    matrix, _ = build_features(strategy(near), eurusd, {})
+    sma = compute(Indicator(id="s", type="sma", parameters={"period": 20}), eurusd)[None]
+    ratio = sma / eurusd["close"].to_numpy()
+    expected = np.clip(np.minimum((ratio - 1) / 0.01, (1.02 - ratio) / 0.01), 0, 1)
+    np.testing.assert_allclose(matrix[:, 0], expected, atol=1e-9)
+    assert np.nanmax(matrix) > 0
+
+
+def test_targets_are_the_labels_of_each_part_by_itself(strategy: Build, eurusd: pd.DataFrame) -> None:
+    plain = strategy()
+    split = split_bars(plain, pd.DatetimeIndex(eurusd.index))
+    close = eurusd["close"].to_numpy()
+    dataset = prepare(plain, eurusd)
+    for rows, part, zone in (
+        (dataset.train, split.train, split.train_zone),
+        (dataset.validation, split.validation, split.validation_zone),
+    ):
+        labels = zigzag(close[zone], 0.006)[: part.stop - part.start]
+        np.testing.assert_array_equal(rows.targets, labels[~np.isnan(labels)])
+    assert dataset.classes == tuple(SignalClass)
+
+
+def test_returns_are_learnt_as_they_are_with_trains_mean_and_scale_beside_them(
+    strategy: Build, regression: Mapping[str, Any], eurusd: pd.DataFrame
+) -> None:
+    it = strategy(regression)
+    split = split_bars(it, pd.DatetimeIndex(eurusd.index))
+    dataset = prepare(it, eurusd)
+    returns = forward_return(eurusd["close"].to_numpy(), 12)
+    assert dataset.task is Task.REGRESSION
+    np.testing.assert_array_equal(dataset.train.targets, returns[split.train].astype(np.float32))
+    assert dataset.head.mean == pytest.approx(returns[split.train].mean())
+    assert dataset.head.scale == pytest.approx(returns[split.train].std())
+
+
+def test_class_balance_is_that_of_train(strategy: Build, eurusd: pd.DataFrame) -> None:
+    dataset = prepare(strategy(), eurusd)
+    shares = np.bincount(dataset.train.targets) / len(dataset.train.targets)
+    assert list(dataset.class_balance.values()) == shares.tolist()
+    assert list(dataset.class_balance) == ["BUY", "HOLD", "SELL"]
+
+
+def test_a_threshold_that_leaves_no_segments_is_refused_with_the_counts(strategy: Build, eurusd: pd.DataFrame) -> None:
+    with pytest.raises(ResearchError, match="leave 0 rows in train") as refused:
+        prepare(strategy(zigzag_of(0.3)), eurusd)
+    assert refused.value.code is ErrorCode.INVALID_STRATEGY
+    assert "zigzag_threshold below 0.3" in refused.value.message
+
+
+def test_a_class_to_be_traded_that_is_too_rare_is_refused_with_the_counts(
+    strategy: Build, eurusd: pd.DataFrame
+) -> None:
+    # Falls of three bars between long rises.
+    saw = np.where(np.arange(len(eurusd)) % 500 >= 496, -0.05, 0.0005)
+    frame = eurusd.assign(close=np.cumprod(1 + saw) + 1e-6 * eurusd["close"])
+    with pytest.raises(ResearchError, match=r"SELL would be traded .* BUY \d+, HOLD \d+, SELL \d+") as refused:
+        prepare(strategy(zigzag_of(0.02)), frame)
+    assert refused.value.code is ErrorCode.INVALID_STRATEGY
+
+
+def test_another_timeframe_than_the_bars_is_refused_by_name(strategy: Build, eurusd: pd.DataFrame) -> None:
+    two = {"timeframes": {"mode": "multi_timeframe", "list": ["1h", "4h"], "base_timeframe": "1h", "timeframe": None}}
+    with pytest.raises(ResearchError, match="not at 4h") as refused:
+        raw_features(strategy({"training_data": two}), eurusd)
+    assert refused.value.code is ErrorCode.INVALID_STRATEGY
+
+
+def test_bars_without_movement_are_refused(
+    strategy: Build, regression: Mapping[str, Any], eurusd: pd.DataFrame
+) -> None:
+    still = eurusd.assign(open=1.0, high=1.0, low=1.0, close=1.0)
+    with pytest.raises(ResearchError, match="no movement") as refused:
+        prepare(strategy(regression), still)
+    assert refused.value.code is ErrorCode.DATA_UNAVAILABLE
+
+
+def test_a_softmax_over_a_single_return_is_refused(
+    strategy: Build, regression: Mapping[str, Any], eurusd: pd.DataFrame
+) -> None:
+    softmax = {"model": {"architecture": {"output_activation": "softmax"}}}
+    with pytest.raises(ResearchError, match="output_activation"):
+        prepare(strategy(regression, softmax), eurusd)
