@@ -5,6 +5,7 @@ that it waits for its turn instead of failing in the middle. Migrations run in o
 processes that migrate at once, one does it and the other finds it done.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from domain.errors import ErrorCode, ResearchError
@@ -26,6 +27,8 @@ MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 BUSY_SECONDS = 30
 _LOCK_NUMBER = 0x6B74_7264
 """Any fixed number: PostgreSQL's advisory lock of migrations and of records."""
+
+_NO_URL = "RESEARCH_DATABASE_URL is not a database URL; one looks like sqlite:////path/to/research.db"
 
 _alembic_in_this_process = threading.Lock()
 
@@ -43,6 +46,8 @@ def connect(url: str) -> Engine:
     except ModuleNotFoundError as error:
         message = f"the database driver {error.name} is not installed; install this project with the extra postgres"
         raise _unavailable(message) from error
+    except NoSuchModuleError:
+        raise _unavailable(_NO_URL) from None
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -103,7 +108,7 @@ def reporting(engine: Engine, done: str) -> Iterator[None]:
     """Turn what a database or a disk can throw into store_unavailable: what happened, and what to do."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()
         what = cause[0] if cause else type(error).__name__
         message = f"the store {_shown(engine)} could not be {done}: {what}. {_advice(what, engine)}"
@@ -114,10 +119,9 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError, ValueError):
+    except (ArgumentError, ValueError):
         # The URL may hold a password: neither it nor the error that quotes it is repeated.
-        message = "RESEARCH_DATABASE_URL is not a database URL; one looks like sqlite:////path/to/research.db"
-        raise _unavailable(message) from None
+        raise _unavailable(_NO_URL) from None
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
@@ -152,9 +156,9 @@ def _use_wal(engine: Engine) -> None:
         try:
             raw.cursor().execute("PRAGMA journal_mode = WAL")
             return
-        except Exception as error:
+        except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > give_up:
-                raise OperationalError("PRAGMA journal_mode = WAL", None, error) from error
+                raise
             time.sleep(0.01)
         finally:
             raw.close()
