@@ -31,14 +31,12 @@ async def budget_status(client: Client) -> BudgetStatus | None:
 
 async def budget_entries(client: Client, day: date | None) -> DayEntries:
     """The calls of a day; None is the ledger's present day."""
-    chosen = day or (await _ask(client, "status", BudgetStatus)).reset_date
-    return await _ask(client, "entries", DayEntries, chosen)
+    return await _ask(client, "entries", DayEntries, day)
 
 
 async def budget_history(client: Client) -> list[DaySummary]:
     """The last 30 days, newest first."""
-    days = await _ask(client, "history", list[DaySummary])
-    return sorted(days, key=lambda day: day.day, reverse=True)
+    return await _ask(client, "history", list[DaySummary])
 
 
 async def set_limits(client: Client, change: LimitsChange) -> BudgetStatus:
@@ -70,12 +68,14 @@ async def _ask(client: Client, query: str, answer: type[Answer], *arguments: obj
 async def _tell(client: Client, update: str, *arguments: object) -> BudgetStatus:
     handle = client.get_workflow_handle(budget_workflow_id(None))
     try:
-        await handle.execute_update(update, args=arguments, rpc_timeout=PATIENCE)
+        status: BudgetStatus = await handle.execute_update(
+            update, args=arguments, result_type=BudgetStatus, rpc_timeout=PATIENCE
+        )
     except WorkflowUpdateFailedError as error:
         raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error.cause or error}") from error
     except RPCError as error:
         raise _unanswered(error) from error
-    return await _ask(client, "status", BudgetStatus)
+    return status
 
 
 def _unanswered(error: RPCError) -> CommandError:

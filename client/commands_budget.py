@@ -57,7 +57,7 @@ def set_limits(
             }
         )
     except ValidationError as error:
-        raise usage(problems(error)) from error
+        raise usage(_as_options(problems(error))) from error
     _show(ctx, _with_client(ctx, lambda client: ledger.set_limits(client, change)))
     return ExitCode.OK
 
@@ -91,7 +91,7 @@ def entries(
 
     chosen = day.date() if day else None
     found = _with_client(ctx, lambda client: ledger.budget_entries(client, chosen))
-    invocation(ctx).screen.show(found, render_entries(found))
+    invocation(ctx).screen.show(found, render_entries(found), wide=True)
     return ExitCode.OK
 
 
@@ -102,8 +102,18 @@ def history(ctx: typer.Context) -> ExitCode:
     from client.render_budget import render_history
 
     found = _with_client(ctx, ledger.budget_history)
-    invocation(ctx).screen.show(found, render_history(found))
+    invocation(ctx).screen.show(found, render_history(found), wide=True)
     return ExitCode.OK
+
+
+def _as_options(text: str) -> str:
+    for field, option in (
+        ("tokens_per_day", "--tokens"),
+        ("usd_per_day", "--usd"),
+        ("max_active_cycles", "--max-active"),
+    ):
+        text = text.replace(field, option)
+    return text
 
 
 def _with_client(ctx: typer.Context, ask: "Callable[[Client], Coroutine[Any, Any, Answer]]") -> Answer:

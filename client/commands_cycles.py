@@ -64,7 +64,7 @@ def list_cycles(
         )
 
     found = cycles.talk(conversation())
-    call.screen.show(found, render_list(found))
+    call.screen.show(found, render_list(found), wide=True)
     return ExitCode.OK
 
 

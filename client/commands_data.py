@@ -24,7 +24,7 @@ def list_data(ctx: typer.Context) -> ExitCode:
 
     call = invocation(ctx)
     found = list_bars(call.settings().data)
-    call.screen.show(found, render_bars(found))
+    call.screen.show(found, render_bars(found), wide=True)
     return ExitCode.OK
 
 
@@ -46,7 +46,7 @@ def import_data(
 
     call = invocation(ctx)
     info = import_csv(file, call.settings().data, symbol.upper(), timeframe, asset_class, timezone, replace)
-    call.screen.show(info, render_bars([info]))
+    call.screen.show(info, render_bars([info]), wide=True)
     for remark in info.remarks:
         call.screen.note(f"note: {remark}")
     return ExitCode.OK

@@ -27,8 +27,6 @@ class Invocation:
 
     def settings(self) -> "Settings":
         """The settings that hold for this call. A value that does not fit is a configuration error by name."""
-        from pydantic import ValidationError
-
         from settings import Settings
 
         given = {
@@ -39,7 +37,8 @@ class Invocation:
         }
         try:
             return Settings.model_validate({name: value for name, value in given.items() if value is not None})
-        except ValidationError as error:
+        except ValueError as error:
+            # A ValidationError, or a file or variable that is not even readable as TOML or JSON.
             raise CommandError(
                 ExitCode.CONFIGURATION,
                 "configuration",

@@ -50,10 +50,12 @@ class Screen:
         width = None if stream.isatty() else WIDTH_OFF_TERMINAL
         return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
-    def show(self, data: "BaseModel | Sequence[BaseModel]", text: "RenderableType") -> None:
-        """Put a result on stdout, in the format that was asked for."""
+    def show(self, data: "BaseModel | Sequence[BaseModel]", text: "RenderableType", *, wide: bool = False) -> None:
+        """Put a result on stdout, in the format that was asked for. A wide table leaves wrapping to the terminal."""
         if self.is_text:
-            self.console().print(text)
+            console = self.console()
+            console.width = max(console.width, WIDTH_OFF_TERMINAL) if wide else console.width
+            console.print(text)
         elif isinstance(data, Sequence):
             self._print_many(data)
         else:

@@ -120,5 +120,5 @@ def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
     for name in left:
         table.add_column(name, no_wrap=True, overflow="ignore")
     for name in right:
-        table.add_column(name, justify="right", no_wrap=True, overflow="ignore")
+        table.add_column(name, justify="right", overflow="fold")
     return table

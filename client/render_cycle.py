@@ -147,7 +147,7 @@ def render_list(cycles: list[ListedCycle]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("cycle", "started", "bars", "outcome", "verdict"):
         table.add_column(name, no_wrap=True, overflow="ignore")
-    table.add_column("Sharpe", justify="right", no_wrap=True)
+    table.add_column("Sharpe", justify="right", overflow="fold")
     table.add_column("strategy", overflow="fold")
     for cycle in cycles:
         outcome = (

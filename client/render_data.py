@@ -14,7 +14,7 @@ def render_bars(sets: Sequence[BarsInfo]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("symbol", "timeframe"):
         table.add_column(name, no_wrap=True, overflow="ignore")
-    table.add_column("bars", justify="right", no_wrap=True)
+    table.add_column("bars", justify="right", overflow="fold")
     for name in ("first (UTC)", "last (UTC)", "class"):
         table.add_column(name, no_wrap=True)
     table.add_column("source", overflow="fold")
