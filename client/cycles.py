@@ -124,7 +124,6 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
         design_token_cap=settings.design_token_cap,
         assess_token_cap=settings.assess_token_cap,
         policies=settings.policies,
-        policies=settings.policies,
     )
 
 
