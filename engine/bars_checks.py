@@ -104,7 +104,7 @@ def _market_hours(before: pd.Series, after: pd.Series, step: timedelta, asset_cl
         return long_weekend
     if asset_class is AssetClass.FX:
         # Closed from Friday about 21:00 UTC to Sunday about 22:00; an hour of summer time either way.
-        friday = before.dt.normalize() + pd.to_timedelta(4 - before.dt.dayofweek, unit="D")
+        friday = before.dt.normalize() + pd.to_timedelta(4 - before.dt.day_of_week, unit="D")
         weekend: pd.Series = (before + step >= friday + timedelta(hours=20)) & (
             after <= friday + timedelta(days=3, hours=2)
         )

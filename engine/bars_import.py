@@ -225,24 +225,30 @@ def _write(data_dir: Path, name: str, content: bytes, replace: bool) -> None:
     temporary = data_dir / f".{name}.{uuid.uuid4().hex}.tmp"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(data_dir, error) from error
+    try:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            if replace:
-                temporary.replace(data_dir / name)
-            else:
-                (data_dir / name).hardlink_to(temporary)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if replace:
+            temporary.replace(data_dir / name)
+        else:
+            (data_dir / name).hardlink_to(temporary)
     except FileExistsError as error:
         raise _error(f"{name} was imported by someone else just now. Give --replace to use yours instead.") from error
     except OSError as error:
-        raise ResearchError(
-            ErrorCode.STORE_UNAVAILABLE,
-            f"the bars could not be written to {data_dir}: {error.strerror}. Mend that and import them again.",
-        ) from error
+        raise _unwritten(data_dir, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritten(data_dir: Path, error: OSError) -> ResearchError:
+    return ResearchError(
+        ErrorCode.STORE_UNAVAILABLE,
+        f"the bars could not be written to {data_dir}: {error.strerror}. Mend that and import them again.",
+    )
 
 
 def _refused(path: Path, found: Findings) -> ResearchError:

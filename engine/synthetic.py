@@ -107,7 +107,7 @@ def _chain(
 def _hours(bars: int) -> pd.DatetimeIndex:
     """Hours of a currency market: from Sunday 22:00 UTC to Friday 21:00."""
     hours = pd.date_range(_FIRST_BAR, periods=bars * 2, freq="h", name="timestamp").as_unit("ns")
-    hour_of_week = (hours.dayofweek * 24 + hours.hour).to_numpy()
+    hour_of_week = (hours.day_of_week * 24 + hours.hour).to_numpy()
     return hours[(hour_of_week < 4 * 24 + 22) | (hour_of_week >= 6 * 24 + 22)][:bars]
 
 
