@@ -55,7 +55,7 @@ class Screen:
         if self.is_text:
             console = self.console()
             console.width = max(console.width, WIDTH_OFF_TERMINAL) if wide else console.width
-            console.print(text)
+            console.print(text, crop=False)
         elif isinstance(data, Sequence):
             self._print_many(data)
         else:

@@ -25,8 +25,13 @@ BAR_CELLS = 30
 
 def render_bar(fraction: float, cells: int = BAR_CELLS) -> Text:
     """A bar with its percent: [██████░░░░] 60%."""
-    filled = int(cells * fraction + 1e-9)
-    return Text.assemble("[", ("█" * filled, "cyan"), ("░" * (cells - filled), "dim"), f"] {fraction * 100:.0f}%")
+    filled = int(cells * fraction + 1e-6)
+    return Text.assemble("[", ("█" * filled, "cyan"), ("░" * (cells - filled), "dim"), f"] {whole_percent(fraction)}%")
+
+
+def whole_percent(fraction: float) -> int:
+    """Percent that are reached: 100 only at the end."""
+    return int(fraction * 100 + 1e-6)
 
 
 def render_phases(status: CycleStatus) -> Text:
@@ -168,7 +173,7 @@ def render_list(cycles: list[ListedCycle]) -> RenderableType:
 def progress_line(view: CycleView) -> str:
     """The cycle in one plain line, for a follower without a terminal."""
     cycle = view.cycle
-    words = [f"{view.progress * 100:3.0f}%", (cycle.stopped_in or cycle.phase).value]
+    words = [f"{whole_percent(view.progress):3d}%", (cycle.stopped_in or cycle.phase).value]
     words += [text for text in (step_of(view), retry_of(view.live)) if text]
     return "  ".join(words)
 
