@@ -36,7 +36,10 @@ class Parts:
 
 def cross_check(parts: Parts) -> Iterator[Problem]:
     """All that is wrong between the parts, in the order of the file's sections."""
-    yield from _sizes(parts)
+    too_large = list(_sizes(parts))
+    yield from too_large
+    if too_large:
+        return  # what is too large is not searched: looking for the nearest of thousands of names takes minutes
     yield from _days(parts.training_data)
     yield from _sources(parts)
     for fuzzy_set in filter(None, parts.fuzzy_sets.values()):
@@ -56,8 +59,6 @@ def _sizes(parts: Parts) -> Iterator[Problem]:
     for section, count, most in limits:
         if count > most:
             yield Problem((section,), f"has {count} entries", f"at most {most}")
-    if not parts.nn_inputs:
-        yield Problem(("nn_inputs",), "has no entries", "at least one input, such as `- fuzzy_set: NAME`")
 
 
 def _days(data: TrainingData | None) -> Iterator[Problem]:
@@ -109,6 +110,8 @@ def _reference(parts: Parts, at: Loc, indicator_id: str, output: str | None) -> 
 def _inputs(parts: Parts) -> Iterator[Problem]:
     allowed = parts.training_data.timeframes if parts.training_data else ()
     seen: dict[str, int] = {}
+    if not parts.nn_inputs:
+        yield Problem(("nn_inputs",), "has no entries", "at least one input, such as `- fuzzy_set: NAME`")
     for position, entry in enumerate(parts.nn_inputs):
         if entry is None:
             continue

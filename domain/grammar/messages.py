@@ -39,10 +39,10 @@ def explain(
     are keys that the file may have beyond the model's own.
     """
     entries = error.errors(include_url=False)
+    with_wrong_entry = {details["loc"][:-1] for details in entries}
     for details in entries:
         # pydantic counts an entry that is wrong as missing, and so calls its list too short as well.
-        below = any(e["loc"][:-1] == details["loc"] for e in entries)
-        if details["type"] != "too_short" or not below:
+        if details["type"] != "too_short" or details["loc"] not in with_wrong_entry:
             yield _problem(details, model, path_of, extra)
 
 

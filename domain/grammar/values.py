@@ -60,7 +60,7 @@ def dotted(path: Loc) -> str:
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """A hint that names the closest known word, or all of them when none is close."""
-    words = sorted(set(known))
+    words = sorted(set(known))[:MAX_FUZZY_SETS]
     close = difflib.get_close_matches(str(word)[:MAX_NAME_LENGTH].lower(), [w.lower() for w in words], n=1, cutoff=0.6)
     if close:
         return f"did you mean {next(w for w in words if w.lower() == close[0])!r}?"

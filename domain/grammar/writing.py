@@ -113,7 +113,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if read_plain(text) == text else "'")
+    style = None if read_plain(text) == text else "'"
+    if not text.isprintable() or text != text.strip():
+        style = '"'  # the only style that escapes line breaks such as U+0085 and keeps blanks at the ends
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _write_list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:

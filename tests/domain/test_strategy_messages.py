@@ -1,5 +1,6 @@
 """What is wrong with a file is told all at once, with the path, the line and what would be right."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,10 @@ def test_an_issue_reads_as_one_line():
     assert (
         str(caught.value) == "line 47: model.training.epoch is not a key of the grammar here (did you mean 'epochs'?)"
     )
+
+
+def test_a_hostile_file_is_answered_in_seconds():
+    text = BASE.replace("method: supervised", "method: a\n" + "".join(f"  epochz{i}: 1\n" for i in range(8000)))
+    started = time.process_time()
+    assert len(issues_of(text)) == 101
+    assert time.process_time() - started < 15

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.strategy import (
@@ -49,6 +49,13 @@ from domain.strategy import (
 
 FILES = sorted((Path(__file__).parent / "strategies").glob("*.yaml"))
 TEXTS = [file.read_text() for file in FILES]
+
+# Shrinking a whole strategy takes minutes and tells little more than the strategy itself.
+SLOW_TO_DRAW: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+}
 
 ids = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,12}", fullmatch=True).filter(
     lambda name: name not in ("indicator", "input_transform")
@@ -194,7 +201,7 @@ def whole_strategies(draw: st.DrawFn) -> Strategy:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=40, **SLOW_TO_DRAW)
 @given(whole_strategies())
 def test_every_strategy_reads_back_equal_from_its_dump(strategy: Strategy):
     again = load_strategy(dump_strategy(strategy)).strategy
@@ -202,7 +209,7 @@ def test_every_strategy_reads_back_equal_from_its_dump(strategy: Strategy):
     assert canonical(again) == canonical(strategy)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=20, **SLOW_TO_DRAW)
 @given(whole_strategies())
 def test_every_strategy_survives_json_and_has_features_and_an_answer_on_training(strategy: Strategy):
     assert Strategy.model_validate_json(strategy.model_dump_json()) == strategy
@@ -273,3 +280,11 @@ def test_any_text_and_any_bytes_are_refused_and_nothing_else(text: str | bytes):
 @pytest.mark.parametrize("column", PRICE_COLUMNS)
 def test_every_price_column_can_be_a_source(column: str):
     assert Indicator(id="a", type="sma", parameters={"source": column}).word("source") == column
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x85b", "\u2028", " a ", "a\n\nb\n", "1e5", "no", "null", "'", "# a", "a: b", "\u00e9", "\t"]
+)
+def test_wording_survives_the_file_whatever_its_characters(text: str):
+    strategy = load_strategy(TEXTS[0]).strategy.model_copy(update={"description": text})
+    assert load_strategy(dump_strategy(strategy)).strategy == strategy
