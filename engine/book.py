@@ -30,8 +30,12 @@ class Book:
 
     @property
     def returns(self) -> NDArray[np.float64]:
-        """Return from each open to the next, one fewer than there are opens; 0 once nothing is left."""
-        return _share(np.diff(self.equity), self.equity[:-1])
+        """Return from each open to the next, one fewer than there are opens; 0 once nothing is left.
+
+        The first starts from the initial capital, so that a fill at the first open is paid for in it.
+        """
+        before = np.concatenate(([1.0], self.equity[1:-1]))
+        return _share(self.equity[1:] - before, before)
 
     @property
     def exposure(self) -> NDArray[np.float64]:
@@ -52,7 +56,8 @@ def keep_book(opens: pd.Series, targets: Signals, fee: float) -> Book:
     prices = opens.astype("float64").to_frame("bar")
     test = bt.Backtest(strategy, prices, initial_capital=_CAPITAL, integer_positions=False, progress_bar=False)
     strategy = test.strategy
-    test.run()
+    with np.errstate(all="ignore"):  # bt sums up with ratios that a book without equity does not have
+        test.run()
     # bt puts a day without prices in front.
     equity = strategy.values.to_numpy()[1:] / _CAPITAL
     quantity = strategy["bar"].positions.to_numpy()[1:] / _CAPITAL
