@@ -91,12 +91,12 @@ def test_dependence_between_neighbours_widens_the_interval():
 
 def test_intervals_of_a_series_without_skill_hold_zero_nineteen_times_in_twenty():
     held = 0
-    for seed in range(100):
-        interval = sharpe_interval(_normal(400, seed=seed), HOURS, seed)
+    for seed in range(40):
+        interval = sharpe_interval(_normal(300, seed=seed), HOURS, seed)
         assert interval is not None
         held += interval.low <= 0 <= interval.high
 
-    assert 88 <= held <= 100
+    assert 35 <= held <= 40
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
