@@ -97,9 +97,10 @@ class Ground:
 
     @property
     def typical_return(self) -> float:
-        """The median of the absolute returns from bar to bar, as a fraction."""
+        """The median of the absolute returns from bar to bar, as a fraction; bars that stood still not counted."""
         close = self.train["close"].to_numpy(dtype=np.float64)
-        return float(np.median(np.abs(np.diff(np.log(close)))))
+        moves = np.abs(np.diff(np.log(close)))
+        return float(np.median(moves[moves > 0])) if moves.any() else 0.0
 
 
 def strategy_of(choice: Choice, ground: Ground, name: str) -> Strategy:
@@ -195,9 +196,9 @@ def _fuzzy_set(choice: Choice, indicator: Indicator, output: str | None, ground:
         )
     else:
         memberships = (
-            Membership(name="low", type="trapezoidal", parameters=(min(least, low), min(least, low), low, middle)),
+            Membership(name="low", type="trapezoidal", parameters=(least, least, low, middle)),
             Membership(name="middle", type="triangular", parameters=(low, middle, high)),
-            Membership(name="high", type="trapezoidal", parameters=(middle, high, max(most, high), max(most, high))),
+            Membership(name="high", type="trapezoidal", parameters=(middle, high, most, most)),
         )
     return FuzzySet(
         id=f"{indicator.id}_{output}" if output else indicator.id,
@@ -218,24 +219,20 @@ def _decisions(choice: Choice, ground: Ground) -> Decisions:
 
 
 def _training(choice: Choice, ground: Ground) -> Training:
-    classify = choice.label == "zigzag"
-    labels = (
-        ZigzagLabels(zigzag_threshold=_threshold(choice, ground))
-        if classify
-        else ForwardReturnLabels(horizon=choice.horizon)
-    )
-    return Training(
-        labels=labels,
-        loss=("focal" if choice.focal else "cross_entropy") if classify else "huber",
-        # Where Huber's loss turns from square to straight: at a typical return over the horizon.
-        huber_delta=_rounded(ground.typical_return * choice.horizon**0.5),
-        epochs=60,
-        batch_size=128,
-        learning_rate=_rounded(choice.learning_rate),
-        gradient_clip=1.0,
-        lr_scheduler=PlateauSchedule(),
-        early_stopping=EarlyStopping(patience=10, min_delta=0.0),
-    )
+    fitting: dict[str, object] = {
+        "epochs": 60,
+        "batch_size": 128,
+        "learning_rate": _rounded(choice.learning_rate),
+        "gradient_clip": 1.0,
+        "lr_scheduler": PlateauSchedule(),
+        "early_stopping": EarlyStopping(patience=10, min_delta=0.0),
+    }
+    if choice.label == "zigzag":
+        labels = ZigzagLabels(zigzag_threshold=_threshold(choice, ground))
+        return Training(labels=labels, loss="focal" if choice.focal else "cross_entropy", **fitting)
+    # Huber's loss turns from square to straight at a typical return over the horizon.
+    delta = _rounded(ground.typical_return * choice.horizon**0.5)
+    return Training(labels=ForwardReturnLabels(horizon=choice.horizon), loss="huber", huber_delta=delta, **fitting)
 
 
 def _threshold(choice: Choice, ground: Ground) -> float:

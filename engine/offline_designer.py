@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from domain.cycle import MemorySnapshot, TrialRecord
 from domain.errors import ErrorCode, ResearchError
 from domain.results import Frozen
-from domain.strategy import Strategy, dump_strategy, strategy_hash
+from domain.strategy import Strategy, dump_strategy, strategy_hash, trainability
 from engine.bars import Bars
 from engine.design_space import LAYERS, OSCILLATORS, TRENDS, VOLATILITIES, Choice, Ground, strategy_of
 from engine.labels import TRADED, compute_labels
@@ -59,11 +59,11 @@ def propose(
     """
     tried = {trial.strategy_hash for trial in memory.trials}
     ground = _ground(bars)
-    uneven = known = 0
+    unusable = known = 0
     for choice in islice(_draws(seed, memory), MAX_DRAWS):
         strategy = strategy_of(choice, ground, "offline")
-        if smallest_traded_share(strategy, bars) < MIN_CLASS_SHARE:
-            uneven += 1
+        if not trainability(strategy).trainable or smallest_traded_share(strategy, bars) < MIN_CLASS_SHARE:
+            unusable += 1
             continue
         digest = strategy_hash(strategy)
         if digest in tried or is_known(digest):
@@ -79,8 +79,8 @@ def propose(
     raise ResearchError(
         ErrorCode.DESIGN_INVALID,
         f"the offline designer found no new strategy for {symbol} {timeframe} in {MAX_DRAWS} draws: {known} were tried "
-        f"before, and in {uneven} a class to be traded was below {MIN_CLASS_SHARE:.0%} of train. Start with another "
-        "seed, or give a strategy of your own with --strategy",
+        f"before, and {unusable} were not trainable here or had a class to be traded below {MIN_CLASS_SHARE:.0%} of "
+        "train. Start with another seed, or give a strategy of your own with --strategy",
     )
 
 
@@ -174,4 +174,11 @@ def _ground(bars: Bars) -> Ground:
             f"the offline designer needs at least {least} bars; {bars.symbol} {bars.timeframe} has {len(bars.frame)}. "
             "Import more bars, or a finer timeframe",
         )
-    return Ground(bars.symbol, bars.timeframe, bars.asset_class, train)
+    ground = Ground(bars.symbol, bars.timeframe, bars.asset_class, train)
+    if ground.typical_return <= 0:
+        raise ResearchError(
+            ErrorCode.DATA_UNAVAILABLE,
+            f"the closes of {bars.symbol} {bars.timeframe} do not move in train; there is nothing to design for. "
+            "Import other bars",
+        )
+    return ground

@@ -76,8 +76,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(store: Store, ended: Mak
         database.reporting(store.engine, "written"),
         database.writing(store.engine) as connection,
     ):
-        connection.execute(left, {"id": 1, "cycle": 1})
-        connection.execute(left, {"id": 2, "cycle": 99})
+        connection.execute(left, [{"id": 1, "cycle": 1}, {"id": 2, "cycle": 99}])
     assert store.untested("EURUSD") == ()
 
 
