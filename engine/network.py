@@ -4,8 +4,9 @@ The same weights, rows, key and plan give the same bits on one machine. Everythi
 is an argument, so that one compilation serves every epoch, and every training of the same shape in a process.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -25,6 +26,17 @@ for _option, _value in (
     jax.config.update(_option, _value)  # type: ignore[no-untyped-call]
 
 Activation = Literal["softmax", "sigmoid", "tanh", "linear"] | None
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    # On one thread: a sum split over several rounds otherwise, and the bits would depend on the number of cores.
+    options = {"xla_cpu_multi_thread_eigen": False}
+    jit: Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]
+    jit = eqx.filter_jit(compiler_options=options)  # type: ignore[call-overload]
+    return jit(function)
 
 
 class MlpNetwork(eqx.Module):
@@ -149,7 +161,7 @@ def return_losses(plan: Plan, predicted: Array, targets: Array) -> Array:
     return each
 
 
-@eqx.filter_jit
+@_compiled
 def run_epoch(
     network: Network,
     optimizer_state: optax.OptState,
@@ -184,7 +196,7 @@ def run_epoch(
     return network, optimizer_state, _evaluate(network, train, validation, plan)
 
 
-@eqx.filter_jit
+@_compiled
 def forward(network: Network, features: Array, head: Head) -> Array:
     """The predictions for rows of features, without dropout."""
     return predictions(head, _outputs(network, features))
