@@ -44,7 +44,7 @@ def planted_bars(seed: int = SEED, bars: int = BARS) -> Bars:
     shapes = np.exp(np.column_stack((path.max(axis=1).clip(min=0), path.min(axis=1).clip(max=0), path[:, -1])))
     volume = np.round(random.lognormal(8.0, 0.5, bars))
     frame = _chain(_hours(bars), np.ones(bars), shapes, volume)
-    return _bars(SYMBOL, frame, "SYNTHETIC: a series with a planted edge, made by engine/synthetic.py")
+    return _bars(SYMBOL, frame, "a synthetic series with a planted edge, made by engine/synthetic.py")
 
 
 def shuffled_twin(bars: Bars, seed: int) -> Bars:
@@ -62,7 +62,7 @@ def shuffled_twin(bars: Bars, seed: int) -> Bars:
     frame = _chain(index, gaps[order], shapes[order], volume[order], first=float(opens[0]))
     symbol = f"{bars.symbol}-SHUFFLED"
     return replace(
-        _bars(symbol, frame, f"SYNTHETIC: the bars of {bars.symbol} in random order (seed {seed})"),
+        _bars(symbol, frame, f"the bars of {bars.symbol} in random order (seed {seed}), made by engine/synthetic.py"),
         timeframe=bars.timeframe,
         asset_class=bars.asset_class,
     )

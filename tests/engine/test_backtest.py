@@ -68,7 +68,7 @@ def trained(job: Callable[..., tuple[TrainJob, Places]]) -> Callable[..., Traine
     return build
 
 
-def test_the_result_is_that_of_the_files_it_names(trained: Callable[..., Trained], tmp_path: Path):
+def test_the_result_is_that_of_the_files_it_names(trained: Callable[..., Trained], tmp_path: Path) -> None:
     result = trained(EVERY_SIGNAL).run(tmp_path / "work")
 
     curves = pd.read_csv(tmp_path / "work" / "equity.csv.gz", parse_dates=["time"])
@@ -84,7 +84,9 @@ def test_the_result_is_that_of_the_files_it_names(trained: Callable[..., Trained
     assert result.max_drawdown == pytest.approx((1 - curves["equity"] / curves["equity"].cummax()).max())
 
 
-def test_the_bars_traded_are_the_backtest_part_and_nothing_after(trained: Callable[..., Trained], tmp_path: Path):
+def test_the_bars_traded_are_the_backtest_part_and_nothing_after(
+    trained: Callable[..., Trained], tmp_path: Path
+) -> None:
     setup = trained(EVERY_SIGNAL)
 
     result = setup.run(tmp_path / "work")
@@ -95,12 +97,12 @@ def test_the_bars_traded_are_the_backtest_part_and_nothing_after(trained: Callab
     assert (times.iloc[0], times.iloc[-1], len(times)) == (part.start, part.end, part.bars)
 
 
-def test_a_signal_at_a_close_is_filled_at_the_next_open(trained: Callable[..., Trained], tmp_path: Path):
+def test_a_signal_at_a_close_is_filled_at_the_next_open(trained: Callable[..., Trained], tmp_path: Path) -> None:
     setup = trained(EVERY_SIGNAL)
     setup.run(tmp_path / "work")
     strategy, model = setup.opened()
     frame = load_bars("EURUSD", "1h", setup.places.data).frame
-    part = split_bars(strategy, frame.index).backtest
+    part = split_bars(strategy, pd.DatetimeIndex(frame.index)).backtest
 
     held = signal_positions(strategy, model, frame.iloc[: part.stop], part)
 
@@ -113,11 +115,11 @@ def test_a_signal_at_a_close_is_filled_at_the_next_open(trained: Callable[..., T
     assert np.array_equal(positions[1:-1], held[:-2])
 
 
-def test_another_future_leaves_every_earlier_signal_as_it_was(trained: Callable[..., Trained]):
+def test_another_future_leaves_every_earlier_signal_as_it_was(trained: Callable[..., Trained]) -> None:
     setup = trained(EVERY_SIGNAL)
     strategy, model = setup.opened()
     frame = load_bars("EURUSD", "1h", setup.places.data).frame
-    part = split_bars(strategy, frame.index).backtest
+    part = split_bars(strategy, pd.DatetimeIndex(frame.index)).backtest
     before = signal_positions(strategy, model, frame.iloc[: part.stop], part)
 
     for cut in (part.start + 1, part.start + 517, part.stop - 1):
@@ -129,7 +131,7 @@ def test_another_future_leaves_every_earlier_signal_as_it_was(trained: Callable[
     assert np.any(before)
 
 
-def test_the_lockbox_changes_nothing(trained: Callable[..., Trained], tmp_path: Path):
+def test_the_lockbox_changes_nothing(trained: Callable[..., Trained], tmp_path: Path) -> None:
     setup = trained(EVERY_SIGNAL)
     result = setup.run(tmp_path / "one")
     bars = load_bars("EURUSD", "1h", setup.places.data)
@@ -144,7 +146,7 @@ def test_the_lockbox_changes_nothing(trained: Callable[..., Trained], tmp_path: 
     assert _figures(again) == _figures(result)
 
 
-def test_equal_jobs_give_equal_figures_and_equal_files(trained: Callable[..., Trained], tmp_path: Path):
+def test_equal_jobs_give_equal_figures_and_equal_files(trained: Callable[..., Trained], tmp_path: Path) -> None:
     setup = trained(EVERY_SIGNAL)
 
     results = [setup.run(tmp_path / name) for name in ("one", "two")]
@@ -156,7 +158,7 @@ def test_equal_jobs_give_equal_figures_and_equal_files(trained: Callable[..., Tr
 
 def test_a_currency_pays_two_and_three_hundred_thousandths_on_every_fill(
     trained: Callable[..., Trained], tmp_path: Path
-):
+) -> None:
     result = trained(EVERY_SIGNAL).run(tmp_path / "work")
 
     assert (result.costs.commission, result.costs.half_spread) == (0.00002, 0.00003)
@@ -165,7 +167,9 @@ def test_a_currency_pays_two_and_three_hundred_thousandths_on_every_fill(
     assert result.turnover > result.total_trades
 
 
-def test_costs_that_are_given_take_the_place_of_the_asset_classs(trained: Callable[..., Trained], tmp_path: Path):
+def test_costs_that_are_given_take_the_place_of_the_asset_classs(
+    trained: Callable[..., Trained], tmp_path: Path
+) -> None:
     setup = trained(EVERY_SIGNAL)
 
     free = setup.run(tmp_path / "free", costs=CostOverride(commission=0.0, half_spread=0.0))
@@ -176,17 +180,19 @@ def test_costs_that_are_given_take_the_place_of_the_asset_classs(trained: Callab
     assert dear.total_return < free.total_return == dear.gross.total_return
 
 
-def test_more_trials_deflate_more_and_change_nothing_else(trained: Callable[..., Trained], tmp_path: Path):
+def test_more_trials_deflate_more_and_change_nothing_else(trained: Callable[..., Trained], tmp_path: Path) -> None:
     setup = trained(EVERY_SIGNAL)
 
     few, many = setup.run(tmp_path / "few", trials=2), setup.run(tmp_path / "many", trials=200)
 
+    assert many.deflated_low is not None
+    assert few.deflated_low is not None
     assert many.deflated_low < few.deflated_low
     assert many.excess_sharpe_interval == few.excess_sharpe_interval
     assert many.total_return == few.total_return
 
 
-def test_a_model_too_unsure_to_trade_has_no_ratio_and_no_nan(trained: Callable[..., Trained], tmp_path: Path):
+def test_a_model_too_unsure_to_trade_has_no_ratio_and_no_nan(trained: Callable[..., Trained], tmp_path: Path) -> None:
     result = trained({"decisions": {"confidence_threshold": 1.0}}).run(tmp_path / "work")
 
     assert (result.total_trades, result.exposure, result.total_return, result.costs.total) == (0, 0.0, 0.0, 0.0)
@@ -194,35 +200,39 @@ def test_a_model_too_unsure_to_trade_has_no_ratio_and_no_nan(trained: Callable[.
     assert len((tmp_path / "work" / "trades.csv").read_text().splitlines()) == 1
 
 
-def test_a_strategy_that_may_not_go_short_is_never_short(trained: Callable[..., Trained], tmp_path: Path):
+def test_a_strategy_that_may_not_go_short_is_never_short(trained: Callable[..., Trained], tmp_path: Path) -> None:
     trained({"decisions": {"confidence_threshold": 0.0, "allow_short_from_flat": False}}).run(tmp_path / "work")
 
     assert set(pd.read_csv(tmp_path / "work" / "equity.csv.gz")["position"]) == {0, 1}
 
 
-def test_a_regression_is_traded_too(trained: Callable[..., Trained], regression: Mapping[str, Any], tmp_path: Path):
+def test_a_regression_is_traded_too(
+    trained: Callable[..., Trained], regression: Mapping[str, Any], tmp_path: Path
+) -> None:
     result = trained(regression).run(tmp_path / "work")
 
     assert result.total_trades > 0
 
 
-def test_bars_that_were_replaced_since_the_training_are_refused(trained: Callable[..., Trained], tmp_path: Path):
+def test_bars_that_were_replaced_since_the_training_are_refused(
+    trained: Callable[..., Trained], tmp_path: Path
+) -> None:
     with pytest.raises(ResearchError, match="are not those that the model was trained on") as error:
         trained().run(tmp_path / "work", data_sha256="0" * 64)
     assert error.value.code is ErrorCode.DATA_UNAVAILABLE
 
 
-def test_a_model_that_is_not_the_jobs_is_refused(trained: Callable[..., Trained], tmp_path: Path):
+def test_a_model_that_is_not_the_jobs_is_refused(trained: Callable[..., Trained], tmp_path: Path) -> None:
     with pytest.raises(ResearchError) as error:
         trained().run(tmp_path / "work", model_id="0" * 64)
     assert error.value.code is ErrorCode.BACKTEST_FAILED
 
 
-def test_the_first_open_is_flat_and_the_last_close_is_never_traded():
+def test_the_first_open_is_flat_and_the_last_close_is_never_traded() -> None:
     assert targets_at_opens(np.array([1, -1, 1], dtype=np.int8)).tolist() == [0, 1, -1]
 
 
-def test_equity_is_written_without_the_date_of_the_writing(trained: Callable[..., Trained], tmp_path: Path):
+def test_equity_is_written_without_the_date_of_the_writing(trained: Callable[..., Trained], tmp_path: Path) -> None:
     trained(EVERY_SIGNAL).run(tmp_path / "work")
 
     content = (tmp_path / "work" / "equity.csv.gz").read_bytes()

@@ -1,13 +1,15 @@
 """Bars come whole, as they were put there, or not at all."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from domain.errors import ErrorCode, ResearchError
-from engine.bars import SAMPLES, AssetClass, encode, file_name, list_bars, load_bars
+from engine.bars import SAMPLES, AssetClass, BarsInfo, encode, file_name, list_bars, load_bars
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
@@ -25,7 +27,7 @@ def _write(folder: Path, name: str, content: bytes) -> None:
 )
 def test_a_bundled_set_has_the_bars_that_its_notice_names(
     tmp_path: Path, symbol: str, timeframe: str, asset_class: AssetClass, bars: int, start: str, end: str
-):
+) -> None:
     loaded = load_bars(symbol, timeframe, tmp_path)
 
     index = loaded.frame.index
@@ -36,7 +38,7 @@ def test_a_bundled_set_has_the_bars_that_its_notice_names(
 
 
 @pytest.mark.parametrize("name", [("EURUSD", "1h"), ("AAPL", "1d"), ("AAPL", "1h"), ("PLANTED", "1h")])
-def test_a_frame_holds_float64_prices_in_order_by_ascending_utc_time(tmp_path: Path, name: tuple[str, str]):
+def test_a_frame_holds_float64_prices_in_order_by_ascending_utc_time(tmp_path: Path, name: tuple[str, str]) -> None:
     frame = load_bars(*name, tmp_path).frame
 
     assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
@@ -48,7 +50,7 @@ def test_a_frame_holds_float64_prices_in_order_by_ascending_utc_time(tmp_path: P
     assert (frame["high"] >= frame[["open", "close"]].max(axis=1)).all()
 
 
-def test_every_bundled_market_has_its_copyright_and_licence_beside_it():
+def test_every_bundled_market_has_its_copyright_and_licence_beside_it() -> None:
     notice = (SAMPLES / "NOTICE.md").read_text()
 
     assert "Copyright (c) 2019 Mohammad Amin Haghpanah (EURUSD_1h.csv.gz)" in notice
@@ -57,7 +59,7 @@ def test_every_bundled_market_has_its_copyright_and_licence_beside_it():
     assert all(path.name in notice for path in SAMPLES.glob("*.csv.gz"))
 
 
-def test_the_list_says_of_each_set_what_loading_it_gives(tmp_path: Path):
+def test_the_list_says_of_each_set_what_loading_it_gives(tmp_path: Path) -> None:
     for info in list_bars(tmp_path):
         bars = load_bars(info.symbol, info.timeframe, tmp_path)
         assert (info.sha256, info.bars) == (bars.sha256, len(bars.frame))
@@ -65,7 +67,7 @@ def test_the_list_says_of_each_set_what_loading_it_gives(tmp_path: Path):
         assert info.synthetic == info.symbol.startswith("PLANTED")
 
 
-def test_an_unknown_symbol_is_answered_with_what_there_is(tmp_path: Path):
+def test_an_unknown_symbol_is_answered_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ResearchError) as error:
         load_bars("EURUSB", "1h", tmp_path)
 
@@ -77,7 +79,7 @@ def test_an_unknown_symbol_is_answered_with_what_there_is(tmp_path: Path):
 @pytest.mark.parametrize(
     "symbol", ["../outside/EURUSD", "/EURUSD", "..", "", "EUR/USD", "EURUSD\0", "eurusd", "A" * 500]
 )
-def test_a_symbol_is_never_a_path(tmp_path: Path, symbol: str):
+def test_a_symbol_is_never_a_path(tmp_path: Path, symbol: str) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     _write(outside, "EURUSD_1h.csv.gz", (SAMPLES / "EURUSD_1h.csv.gz").read_bytes())
@@ -86,7 +88,7 @@ def test_a_symbol_is_never_a_path(tmp_path: Path, symbol: str):
         load_bars(symbol, "1h", inside)
 
 
-def test_an_imported_set_comes_before_the_bundled_one_of_its_name(tmp_path: Path):
+def test_an_imported_set_comes_before_the_bundled_one_of_its_name(tmp_path: Path) -> None:
     bundled = load_bars("EURUSD", "1h", tmp_path / "none")
     info, content = encode(
         bundled.frame.iloc[:500],
@@ -119,7 +121,9 @@ def _edit_a_price(content: bytes) -> bytes:
         pytest.param(lambda content: b"", id="empty"),
     ],
 )
-def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(tmp_path: Path, spoil):
+def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
     name = file_name("EURUSD", "1h")
     _write(tmp_path, name, spoil((SAMPLES / name).read_bytes()))
 
@@ -128,14 +132,14 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(tmp_path: Path,
     assert error.value.code is ErrorCode.DATA_UNAVAILABLE
 
 
-def test_a_set_under_another_sets_name_is_refused(tmp_path: Path):
+def test_a_set_under_another_sets_name_is_refused(tmp_path: Path) -> None:
     _write(tmp_path, file_name("GBPUSD", "1h"), (SAMPLES / "EURUSD_1h.csv.gz").read_bytes())
 
     with pytest.raises(ResearchError, match=r"GBPUSD_1h\.csv\.gz is not a set of bars"):
         load_bars("GBPUSD", "1h", tmp_path)
 
 
-def test_what_one_reader_does_to_its_bars_no_other_sees(tmp_path: Path):
+def test_what_one_reader_does_to_its_bars_no_other_sees(tmp_path: Path) -> None:
     first = load_bars("EURUSD", "1h", tmp_path).frame
     price = float(first["open"].iloc[0])
 
@@ -144,11 +148,15 @@ def test_what_one_reader_does_to_its_bars_no_other_sees(tmp_path: Path):
     assert load_bars("EURUSD", "1h", tmp_path).frame["open"].iloc[0] == price
 
 
-def test_the_same_bars_have_the_same_bytes_and_come_back_bit_for_bit(tmp_path: Path):
+def test_the_same_bars_have_the_same_bytes_and_come_back_bit_for_bit(tmp_path: Path) -> None:
     frame = load_bars("AAPL", "1d", tmp_path).frame
-    kept = {"symbol": "X", "timeframe": "1d", "asset_class": AssetClass.EQUITY, "source": "s", "licence": "l"}
 
-    (info, content), (_, again) = encode(frame, **kept), encode(frame.copy(), **kept)
+    def written(bars: pd.DataFrame) -> tuple[BarsInfo, bytes]:
+        return encode(
+            bars, symbol="X", timeframe="1d", asset_class=AssetClass.EQUITY, source="source", licence="licence"
+        )
+
+    (info, content), (_, again) = written(frame), written(frame.copy())
     _write(tmp_path, file_name("X", "1d"), content)
 
     assert content == again

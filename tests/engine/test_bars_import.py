@@ -32,10 +32,17 @@ def _write(tmp_path: Path, lines: Lines) -> Path:
     return path
 
 
-def _refusal(tmp_path: Path, lines: Lines, **options: str | None) -> str:
+def _refusal(tmp_path: Path, lines: Lines, **options: str) -> str:
     arguments = {"symbol": "MINE", "timeframe": "1h", "asset_class": "fx"} | options
     with pytest.raises(ResearchError) as error:
-        import_csv(_write(tmp_path, lines), tmp_path / "data", **arguments)
+        import_csv(
+            _write(tmp_path, lines),
+            tmp_path / "data",
+            arguments["symbol"],
+            arguments["timeframe"],
+            arguments["asset_class"],
+            arguments.get("timezone"),
+        )
     assert error.value.code is ErrorCode.DATA_UNAVAILABLE
     assert not list((tmp_path / "data").glob("*"))
     return error.value.message
@@ -53,7 +60,7 @@ def _cell(line: int, column: int, value: str) -> Callable[[Lines], Lines]:
 @pytest.mark.parametrize(
     ("symbol", "timeframe", "kind"), [("EURUSD", "1h", "fx"), ("AAPL", "1d", "equity"), ("AAPL", "1h", "equity")]
 )
-def test_real_bars_come_through_an_import_unchanged(tmp_path: Path, symbol: str, timeframe: str, kind: str):
+def test_real_bars_come_through_an_import_unchanged(tmp_path: Path, symbol: str, timeframe: str, kind: str) -> None:
     bundled = load_bars(symbol, timeframe, tmp_path)
     bundled.frame.to_csv(tmp_path / "out.csv")
 
@@ -115,7 +122,7 @@ BAD_CELLS = {
 @pytest.mark.parametrize(("spoil", "told"), BAD_CELLS.values(), ids=BAD_CELLS.keys())
 def test_a_bad_cell_is_refused_by_line_and_column(
     tmp_path: Path, lines: Lines, spoil: Callable[[Lines], Lines], told: str
-):
+) -> None:
     assert told in _refusal(tmp_path, spoil(lines))
 
 
@@ -150,7 +157,7 @@ BAD_FILES = {
 @pytest.mark.parametrize(("spoil", "told"), BAD_FILES.values(), ids=BAD_FILES.keys())
 def test_a_bad_file_is_refused_with_what_is_wrong(
     tmp_path: Path, lines: Lines, spoil: Callable[[Lines], Lines], told: str
-):
+) -> None:
     assert told in _refusal(tmp_path, spoil(lines))
 
 
@@ -162,14 +169,14 @@ def test_a_bad_file_is_refused_with_what_is_wrong(
         ("timestamp,open\n".encode("utf-16"), "is not text in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, told: str):
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "mine.csv").write_bytes(content)
 
     with pytest.raises(ResearchError, match=told):
         import_csv(tmp_path / "mine.csv", tmp_path / "data", "MINE", "1h", "fx")
 
 
-def test_a_file_larger_than_the_limit_is_refused_before_it_is_read(tmp_path: Path):
+def test_a_file_larger_than_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "mine.csv").open("wb") as file:
         file.truncate(300 * 1024 * 1024)
 
@@ -178,7 +185,7 @@ def test_a_file_larger_than_the_limit_is_refused_before_it_is_read(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str):
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ResearchError, match="is not a file"):
         import_csv(tmp_path / name, tmp_path / "data", "MINE", "1h", "fx")
 
@@ -196,11 +203,11 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str):
         ({"timezone": "../../etc/passwd"}, "is unknown"),
     ],
 )
-def test_a_bad_option_is_refused_by_name(tmp_path: Path, lines: Lines, option: dict[str, str], told: str):
+def test_a_bad_option_is_refused_by_name(tmp_path: Path, lines: Lines, option: dict[str, str], told: str) -> None:
     assert told in _refusal(tmp_path, lines, **option)
 
 
-def test_all_problems_are_listed_by_line_up_to_twenty(tmp_path: Path, lines: Lines):
+def test_all_problems_are_listed_by_line_up_to_twenty(tmp_path: Path, lines: Lines) -> None:
     for line in range(10, 60):
         lines = _cell(line, 1, "abc")(lines)
 
@@ -211,14 +218,16 @@ def test_all_problems_are_listed_by_line_up_to_twenty(tmp_path: Path, lines: Lin
     assert message.endswith("and 30 more")
 
 
-def test_a_cell_is_shown_short_and_without_its_control_characters(tmp_path: Path, lines: Lines):
+def test_a_cell_is_shown_short_and_without_its_control_characters(tmp_path: Path, lines: Lines) -> None:
     message = _refusal(tmp_path, _cell(5, 1, "\x1b[2J" + "x" * 5_000)(lines))
 
     assert "\x1b" not in message
     assert len(message) < 200
 
 
-def test_columns_are_found_by_name_in_any_case_and_order_and_others_are_left_alone(tmp_path: Path, lines: Lines):
+def test_columns_are_found_by_name_in_any_case_and_order_and_others_are_left_alone(
+    tmp_path: Path, lines: Lines
+) -> None:
     shuffled = [";".join([*reversed(line.split(",")), "extra"]) for line in lines[1:]]
 
     info = import_csv(
@@ -233,7 +242,7 @@ def test_columns_are_found_by_name_in_any_case_and_order_and_others_are_left_alo
     assert info.sha256 == straight.sha256
 
 
-def test_date_and_time_in_two_columns_are_one_time(tmp_path: Path, lines: Lines):
+def test_date_and_time_in_two_columns_are_one_time(tmp_path: Path, lines: Lines) -> None:
     split = [line.replace("T", ",", 1).replace("Z", "") for line in lines[1:]]
 
     info = import_csv(
@@ -243,9 +252,9 @@ def test_date_and_time_in_two_columns_are_one_time(tmp_path: Path, lines: Lines)
     assert info.start == dt.datetime(2017, 1, 1, 22, tzinfo=dt.UTC)
 
 
-def test_local_times_are_read_in_the_zone_that_is_given(tmp_path: Path):
+def test_local_times_are_read_in_the_zone_that_is_given(tmp_path: Path) -> None:
     bars = load_bars("AAPL", "1h", tmp_path)
-    local = bars.frame.set_axis(bars.frame.index.tz_convert("America/New_York").tz_localize(None))
+    local = bars.frame.set_axis(pd.DatetimeIndex(bars.frame.index).tz_convert("America/New_York").tz_localize(None))
     local.to_csv(tmp_path / "mine.csv", index_label="time")
 
     info = import_csv(tmp_path / "mine.csv", tmp_path / "data", "MINE", "1h", "equity", "America/New_York")
@@ -253,7 +262,7 @@ def test_local_times_are_read_in_the_zone_that_is_given(tmp_path: Path):
     assert info.sha256 == bars.sha256
 
 
-def test_a_zone_does_not_move_times_that_carry_their_own_offset(tmp_path: Path, lines: Lines):
+def test_a_zone_does_not_move_times_that_carry_their_own_offset(tmp_path: Path, lines: Lines) -> None:
     offset = [line.replace("Z,", "+02:00,") for line in lines]
 
     info = import_csv(_write(tmp_path, offset), tmp_path / "data", "MINE", "1h", "index", "Asia/Tokyo")
@@ -261,7 +270,7 @@ def test_a_zone_does_not_move_times_that_carry_their_own_offset(tmp_path: Path, 
     assert info.start == dt.datetime(2017, 1, 1, 20, tzinfo=dt.UTC)
 
 
-def test_an_hour_that_the_clock_repeats_is_refused_by_line(tmp_path: Path):
+def test_an_hour_that_the_clock_repeats_is_refused_by_line(tmp_path: Path) -> None:
     hours = pd.date_range("2017-10-29T00:00", periods=150, freq="h")
     lines = ["time,open,high,low,close", *(f"{hour:%Y-%m-%d %H:%M},1,1,1,1" for hour in hours)]
 
@@ -270,21 +279,25 @@ def test_an_hour_that_the_clock_repeats_is_refused_by_line(tmp_path: Path):
     assert "line 4, timestamp: is no single moment in Europe/Berlin" in message
 
 
-def test_days_without_a_time_are_days_in_utc(tmp_path: Path):
+def test_days_without_a_time_are_days_in_utc(tmp_path: Path) -> None:
     bars = load_bars("AAPL", "1d", tmp_path)
-    bars.frame.set_axis(bars.frame.index.strftime("%Y-%m-%d")).to_csv(tmp_path / "mine.csv", index_label="Date")
+    bars.frame.set_axis(pd.DatetimeIndex(bars.frame.index).strftime("%Y-%m-%d")).to_csv(
+        tmp_path / "mine.csv", index_label="Date"
+    )
 
     assert import_csv(tmp_path / "mine.csv", tmp_path / "data", "MINE", "1d", "equity").sha256 == bars.sha256
 
 
-def test_bars_of_a_finer_timeframe_than_said_are_refused(tmp_path: Path):
+def test_bars_of_a_finer_timeframe_than_said_are_refused(tmp_path: Path) -> None:
     minutes = pd.date_range("2017-01-02T00:00", periods=200, freq="15min", tz="UTC")
     lines = ["time,open,high,low,close", *(f"{time:%Y-%m-%dT%H:%MZ},1,1,1,1" for time in minutes)]
 
     assert "usually lie 15 minutes apart, which is not the timeframe 1h" in _refusal(tmp_path, lines)
 
 
-def test_weekends_of_a_currency_are_no_holes_and_a_missing_day_is_remarked_by_line(tmp_path: Path, lines: Lines):
+def test_weekends_of_a_currency_are_no_holes_and_a_missing_day_is_remarked_by_line(
+    tmp_path: Path, lines: Lines
+) -> None:
     whole = import_csv(_write(tmp_path, lines), tmp_path / "data", "WHOLE", "1h", "fx")
     holed = import_csv(_write(tmp_path, [*lines[:30], *lines[50:]]), tmp_path / "data", "HOLED", "1h", "fx")
 
@@ -292,7 +305,7 @@ def test_weekends_of_a_currency_are_no_holes_and_a_missing_day_is_remarked_by_li
     assert holed.remarks == ("1 times bars are missing that no night or weekend explains (line 31)",)
 
 
-def test_nights_of_an_equity_are_no_holes_and_a_missing_hour_is_remarked_by_line(tmp_path: Path):
+def test_nights_of_an_equity_are_no_holes_and_a_missing_hour_is_remarked_by_line(tmp_path: Path) -> None:
     frame = load_bars("AAPL", "1h", tmp_path).frame.iloc[:700]
     noon = next(at for at in range(300, 400) if frame.index[at].hour == 17)
     for name, kept in {"WHOLE": frame, "HOLED": frame.drop(frame.index[noon])}.items():
@@ -305,7 +318,7 @@ def test_nights_of_an_equity_are_no_holes_and_a_missing_hour_is_remarked_by_line
     assert remarks == [(), (f"1 times bars are missing that no night or weekend explains (line {noon + 2})",)]
 
 
-def test_an_exchanges_pause_at_noon_is_no_hole(tmp_path: Path):
+def test_an_exchanges_pause_at_noon_is_no_hole(tmp_path: Path) -> None:
     days = pd.bdate_range("2020-01-06", periods=40)
     hours = [day + pd.Timedelta(hours=hour) for day in days for hour in (0, 1, 2, 5, 6)]
     lines = ["time,open,high,low,close", *(f"{hour:%Y-%m-%dT%H:%MZ},1,1,1,1" for hour in hours)]
@@ -313,7 +326,7 @@ def test_an_exchanges_pause_at_noon_is_no_hole(tmp_path: Path):
     assert "missing" not in " ".join(import_csv(_write(tmp_path, lines), tmp_path / "d", "MINE", "1h", "index").remarks)
 
 
-def test_an_absurd_jump_is_remarked_and_taken(tmp_path: Path, lines: Lines):
+def test_an_absurd_jump_is_remarked_and_taken(tmp_path: Path, lines: Lines) -> None:
     split = [",".join([c[0], *(str(float(x) * 2) for x in c[1:5]), c[5]]) for c in (x.split(",") for x in lines[100:])]
 
     info = import_csv(_write(tmp_path, [*lines[:100], *split]), tmp_path / "data", "MINE", "1h", "fx")
@@ -321,7 +334,7 @@ def test_an_absurd_jump_is_remarked_and_taken(tmp_path: Path, lines: Lines):
     assert info.remarks == ("the price jumps by more than 20%: a split, or an error? (line 101)",)
 
 
-def test_without_volume_it_is_nought_and_said_so(tmp_path: Path, lines: Lines):
+def test_without_volume_it_is_nought_and_said_so(tmp_path: Path, lines: Lines) -> None:
     info = import_csv(
         _write(tmp_path, [line.rsplit(",", 1)[0] for line in lines]), tmp_path / "data", "MINE", "1h", "fx"
     )
@@ -331,7 +344,7 @@ def test_without_volume_it_is_nought_and_said_so(tmp_path: Path, lines: Lines):
 
 
 @pytest.mark.parametrize("symbol", ["EURUSD", "MINE"])
-def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path, lines: Lines, symbol: str):
+def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path, lines: Lines, symbol: str) -> None:
     path, data = _write(tmp_path, lines), tmp_path / "data"
     if symbol == "MINE":
         import_csv(path, data, symbol, "1h", "fx")
@@ -343,12 +356,14 @@ def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path,
     assert info.bars == len(load_bars(symbol, "1h", data).frame) == 149
 
 
-def test_the_synthetic_controls_are_never_replaced(tmp_path: Path, lines: Lines):
+def test_the_synthetic_controls_are_never_replaced(tmp_path: Path, lines: Lines) -> None:
     with pytest.raises(ResearchError, match="is the name of a bundled synthetic control"):
         import_csv(_write(tmp_path, lines), tmp_path / "data", "PLANTED", "1h", "fx", replace=True)
 
 
-def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothing(tmp_path: Path, lines: Lines):
+def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothing(
+    tmp_path: Path, lines: Lines
+) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
 
     with pytest.raises(ResearchError) as error:
@@ -358,7 +373,7 @@ def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothi
     assert "Mend that and import them again" in error.value.message
 
 
-def test_an_import_leaves_one_file_and_the_same_bytes_each_time(tmp_path: Path, lines: Lines):
+def test_an_import_leaves_one_file_and_the_same_bytes_each_time(tmp_path: Path, lines: Lines) -> None:
     path = _write(tmp_path, lines)
     for folder in ("one", "two"):
         import_csv(path, tmp_path / folder, "MINE", "1h", "fx")

@@ -59,7 +59,7 @@ def markets(draw: st.DrawFn) -> tuple[list[float], list[int]]:
 @given(market=markets(), fee=st.sampled_from([0.0, 0.00005, 0.0002, 0.01]))
 def test_every_fill_fee_and_equity_is_that_of_an_account_kept_by_hand(
     market: tuple[list[float], list[int]], fee: float
-):
+) -> None:
     prices, targets = market
     expected = by_hand(prices, targets, fee)
 
@@ -74,7 +74,7 @@ def test_every_fill_fee_and_equity_is_that_of_an_account_kept_by_hand(
 @given(market=markets(), fee=st.sampled_from([0.0, 0.00005, 0.01]))
 def test_the_profits_of_the_trades_add_up_to_the_change_of_the_equity(
     market: tuple[list[float], list[int]], fee: float
-):
+) -> None:
     prices, targets = market
 
     book = keep_book(_opens(prices), np.array(targets, dtype=np.int8), fee)
@@ -83,7 +83,7 @@ def test_the_profits_of_the_trades_add_up_to_the_change_of_the_equity(
     assert np.prod(1 + book.returns) == pytest.approx(book.equity[-1], rel=1e-11)
 
 
-def test_a_reversal_ends_one_trade_and_begins_the_next_at_the_same_price():
+def test_a_reversal_ends_one_trade_and_begins_the_next_at_the_same_price() -> None:
     book = keep_book(_opens([1.0, 1.1, 0.99, 0.99]), np.array([1, -1, 0, 0], dtype=np.int8), 0.0)
 
     trades = trades_of(book, 0.0)
@@ -95,7 +95,7 @@ def test_a_reversal_ends_one_trade_and_begins_the_next_at_the_same_price():
     assert book.equity[-1] == pytest.approx(1.1 * 1.1)
 
 
-def test_costs_are_paid_on_both_sides_of_a_trade():
+def test_costs_are_paid_on_both_sides_of_a_trade() -> None:
     fee = 0.01
     book = keep_book(_opens([2.0, 2.0, 2.0]), np.array([1, 0, 0], dtype=np.int8), fee)
 
@@ -104,14 +104,14 @@ def test_costs_are_paid_on_both_sides_of_a_trade():
     assert trades_of(book, fee)["return_net"].tolist() == pytest.approx([-2 * fee])
 
 
-def test_a_stake_is_the_whole_equity_and_is_left_alone_while_the_position_lasts():
+def test_a_stake_is_the_whole_equity_and_is_left_alone_while_the_position_lasts() -> None:
     book = keep_book(_opens([1.0, 1.2, 0.9, 1.0, 1.0]), np.array([1, 1, 1, 1, 0], dtype=np.int8), 0.001)
 
     assert book.exposure[0] == pytest.approx(1.0)
     assert len(set(book.quantity[:4])) == 1
 
 
-def test_a_short_that_uses_up_the_equity_ends_the_book():
+def test_a_short_that_uses_up_the_equity_ends_the_book() -> None:
     book = keep_book(_opens([1.0, 1.5, 2.5, 1.0, 0.5]), np.array([-1, -1, -1, 1, 1], dtype=np.int8), 0.0001)
 
     assert book.equity[2:].tolist() == [0.0, 0.0, 0.0]
@@ -120,14 +120,14 @@ def test_a_short_that_uses_up_the_equity_ends_the_book():
     assert len(trades_of(book, 0.0001)) == 1
 
 
-def test_what_is_held_at_the_last_open_is_closed_there():
+def test_what_is_held_at_the_last_open_is_closed_there() -> None:
     book = keep_book(_opens([1.0, 1.0, 1.0]), np.array([1, 1, 1], dtype=np.int8), 0.01)
 
     assert book.quantity[-1] == 0
     assert book.fees[-1] > 0
 
 
-def test_never_trading_leaves_the_capital_whole():
+def test_never_trading_leaves_the_capital_whole() -> None:
     book = keep_book(_opens([1.0, 2.0, 3.0]), np.zeros(3, dtype=np.int8), 0.01)
 
     assert book.equity.tolist() == [1.0, 1.0, 1.0]

@@ -16,37 +16,37 @@ UNSURE = (0.4, 0.3, 0.3)
 
 def _positions(*said: tuple[float, float, float], **decisions: object) -> list[int]:
     rules = {"confidence_threshold": 0.5, "allow_short_from_flat": True} | decisions
-    return target_positions(np.array(said), Decisions.model_validate(rules)).tolist()
+    return [int(position) for position in target_positions(np.array(said), Decisions.model_validate(rules))]
 
 
-def test_buy_is_long_and_sell_is_short():
+def test_buy_is_long_and_sell_is_short() -> None:
     assert _positions(BUY, SELL, BUY) == [1, -1, 1]
 
 
 @pytest.mark.parametrize("silence", [HOLD, UNSURE, NOTHING])
-def test_hold_doubt_and_a_missing_feature_keep_the_position(silence: tuple[float, float, float]):
+def test_hold_doubt_and_a_missing_feature_keep_the_position(silence: tuple[float, float, float]) -> None:
     assert _positions(silence, BUY, silence, silence, SELL, silence) == [0, 1, 1, 1, -1, -1]
 
 
-def test_a_probability_at_the_threshold_is_acted_on_and_one_below_is_not():
+def test_a_probability_at_the_threshold_is_acted_on_and_one_below_is_not() -> None:
     assert signals_of_classes(np.array([[0.5, 0.25, 0.25], [0.4999, 0.25, 0.25]]), 0.5).tolist() == [1, 0]
 
 
-def test_without_leave_to_go_short_a_sell_closes_a_long_and_waits():
+def test_without_leave_to_go_short_a_sell_closes_a_long_and_waits() -> None:
     assert _positions(SELL, BUY, SELL, SELL, BUY, allow_short_from_flat=False) == [0, 1, 0, 0, 1]
 
 
-def test_two_changes_lie_the_separation_apart_and_a_signal_too_soon_is_lost():
+def test_two_changes_lie_the_separation_apart_and_a_signal_too_soon_is_lost() -> None:
     held = _positions(BUY, SELL, HOLD, HOLD, SELL, BUY, HOLD, BUY, filters=Filters(min_signal_separation=3))
 
     assert held == [1, 1, 1, 1, -1, -1, -1, 1]
 
 
-def test_the_first_signal_needs_no_separation():
+def test_the_first_signal_needs_no_separation() -> None:
     assert positions(np.array([1], dtype=np.int8), allow_short=True, separation=10).tolist() == [1]
 
 
-def test_a_predicted_return_is_acted_on_above_the_cost_times_the_multiplier_alone():
+def test_a_predicted_return_is_acted_on_above_the_cost_times_the_multiplier_alone() -> None:
     cost = CostModel(round_trip_cost=0.001, min_edge_multiplier=2.0)
 
     signals = signals_of_returns(np.array([0.0021, 0.002, -0.002, -0.0021, 0.0, np.nan]), cost)
@@ -54,7 +54,7 @@ def test_a_predicted_return_is_acted_on_above_the_cost_times_the_multiplier_alon
     assert signals.tolist() == [1, 0, 0, -1, 0, 0]
 
 
-def test_a_regression_without_a_cost_model_follows_the_sign_and_may_go_short():
+def test_a_regression_without_a_cost_model_follows_the_sign_and_may_go_short() -> None:
     decisions = Decisions(output_format="regression")
 
     assert target_positions(np.array([1e-9, -1e-9, 0.0, np.nan]), decisions).tolist() == [1, -1, -1, -1]
@@ -68,9 +68,12 @@ def test_a_regression_without_a_cost_model_follows_the_sign_and_may_go_short():
 )
 def test_another_future_leaves_the_positions_before_it_as_they_were(
     said: np.ndarray, cut: int, allow_short: bool, separation: int
-):
-    rules = {"allow_short": allow_short, "separation": separation}
+) -> None:
     changed = np.concatenate((said[:cut], -said[cut:]))
 
-    assert np.array_equal(positions(said, **rules)[:cut], positions(changed, **rules)[:cut])
-    assert np.array_equal(positions(said, **rules)[:cut], positions(said[:cut], **rules))
+    whole, other, alone = (
+        positions(signals, allow_short=allow_short, separation=separation) for signals in (said, changed, said[:cut])
+    )
+
+    assert np.array_equal(whole[:cut], other[:cut])
+    assert np.array_equal(whole[:cut], alone)

@@ -24,7 +24,7 @@ def _normal(n: int, mean: float = 0.0, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 0.001, n)
 
 
-def test_the_figures_of_a_short_curve_are_those_worked_out_by_hand():
+def test_the_figures_of_a_short_curve_are_those_worked_out_by_hand() -> None:
     returns = np.array([0.10, -0.05, 0.02, -0.10])
 
     found = figures(returns, bars_per_year=4)
@@ -37,12 +37,12 @@ def test_the_figures_of_a_short_curve_are_those_worked_out_by_hand():
     assert found.max_drawdown == pytest.approx(1 - 0.95 * 1.02 * 0.90)
 
 
-def test_annual_return_is_the_growth_of_a_calendar_year():
+def test_annual_return_is_the_growth_of_a_calendar_year() -> None:
     assert figures(np.full(10, 0.01), bars_per_year=20).annual_return == pytest.approx(1.01**20 - 1)
 
 
 @pytest.mark.parametrize("returns", [np.zeros(500), np.full(500, 0.001), np.zeros(1), np.zeros(0)])
-def test_without_variance_there_is_no_ratio_and_no_interval(returns: np.ndarray):
+def test_without_variance_there_is_no_ratio_and_no_interval(returns: np.ndarray) -> None:
     found = figures(returns, HOURS)
 
     assert found.sharpe_ratio is None
@@ -51,34 +51,34 @@ def test_without_variance_there_is_no_ratio_and_no_interval(returns: np.ndarray)
     assert sharpe_interval(returns, HOURS, seed=1) is None
 
 
-def test_without_a_losing_bar_there_is_no_sortino_ratio():
+def test_without_a_losing_bar_there_is_no_sortino_ratio() -> None:
     assert figures(np.array([0.01, 0.02, 0.03]), HOURS).sortino_ratio is None
 
 
-def test_a_growth_beyond_belief_has_no_annual_return_instead_of_infinity():
+def test_a_growth_beyond_belief_has_no_annual_return_instead_of_infinity() -> None:
     assert figures(np.full(10, 5.0), bars_per_year=1e6).annual_return is None
 
 
-def test_losing_all_is_a_drawdown_and_an_annual_loss_of_one():
+def test_losing_all_is_a_drawdown_and_an_annual_loss_of_one() -> None:
     found = figures(np.array([0.1, -1.0, 0.0]), HOURS)
 
     assert (found.max_drawdown, found.total_return, found.annual_return) == (1.0, -1.0, -1.0)
 
 
-def test_years_are_those_of_the_calendar():
+def test_years_are_those_of_the_calendar() -> None:
     index = pd.date_range("2020-01-01", "2022-01-01", freq="D", tz="UTC")
 
     assert years_between(index) == pytest.approx(731 / 365.25)
 
 
-def test_the_interval_of_independent_returns_is_as_wide_as_theory_says():
+def test_the_interval_of_independent_returns_is_as_wide_as_theory_says() -> None:
     interval = sharpe_interval(_normal(3_000), HOURS, seed=3)
 
     assert interval is not None
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * math.sqrt(HOURS / 3_000), rel=0.15)
 
 
-def test_dependence_between_neighbours_widens_the_interval():
+def test_dependence_between_neighbours_widens_the_interval() -> None:
     shocks = _normal(3_000)
     trending = np.convolve(shocks, np.ones(10) / math.sqrt(10), mode="valid")
 
@@ -89,7 +89,7 @@ def test_dependence_between_neighbours_widens_the_interval():
     assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
 
 
-def test_intervals_of_a_series_without_skill_hold_zero_nineteen_times_in_twenty():
+def test_intervals_of_a_series_without_skill_hold_zero_nineteen_times_in_twenty() -> None:
     held = 0
     for seed in range(40):
         interval = sharpe_interval(_normal(300, seed=seed), HOURS, seed)
@@ -99,14 +99,14 @@ def test_intervals_of_a_series_without_skill_hold_zero_nineteen_times_in_twenty(
     assert 35 <= held <= 40
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
     returns = _normal(500)
 
     assert sharpe_interval(returns, HOURS, 1) == sharpe_interval(returns, HOURS, 1)
     assert sharpe_interval(returns, HOURS, 1) != sharpe_interval(returns, HOURS, 2)
 
 
-def test_a_constant_share_of_the_market_has_no_excess():
+def test_a_constant_share_of_the_market_has_no_excess() -> None:
     market = _normal(500)
     excess = excess_returns(0.6 * market, np.full(500, 0.6), market)
 
@@ -114,19 +114,19 @@ def test_a_constant_share_of_the_market_has_no_excess():
     assert sharpe(excess, HOURS) is None
 
 
-def test_timing_leaves_an_excess_over_the_mean_exposure():
+def test_timing_leaves_an_excess_over_the_mean_exposure() -> None:
     market = np.array([0.01, -0.01, 0.01, -0.01])
     exposure = np.array([1.0, 0.0, 1.0, 0.0])
 
     assert excess_returns(exposure * market, exposure, market) == pytest.approx([0.005, 0.005, 0.005, 0.005])
 
 
-def test_one_trial_has_nothing_to_choose_from():
+def test_one_trial_has_nothing_to_choose_from() -> None:
     assert expected_max_sharpe(1, years=0.5) == 0
 
 
 @pytest.mark.parametrize("trials", [5, 20, 200])
-def test_the_best_of_many_without_skill_is_what_a_simulation_finds(trials: int):
+def test_the_best_of_many_without_skill_is_what_a_simulation_finds(trials: int) -> None:
     years = 0.25
     draws = np.random.default_rng(1).normal(0, 1 / math.sqrt(years), (20_000, trials))
 
@@ -134,13 +134,13 @@ def test_the_best_of_many_without_skill_is_what_a_simulation_finds(trials: int):
 
 
 @pytest.mark.parametrize("bars", [50, 1_000, 50_000])
-def test_the_smallest_provable_sharpe_is_its_own_interval_above_zero(bars: int):
+def test_the_smallest_provable_sharpe_is_its_own_interval_above_zero(bars: int) -> None:
     per_bar = minimum_provable_sharpe(bars, HOURS) / math.sqrt(HOURS)
 
     assert per_bar - 1.959964 * math.sqrt((1 + per_bar**2 / 2) / bars) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_deflated_bound_is_the_excess_bound_less_the_luck_of_the_trials():
+def test_the_deflated_bound_is_the_excess_bound_less_the_luck_of_the_trials() -> None:
     returns = _normal(2_000, mean=0.0002)
 
     found = doubt(returns, returns, HOURS, trials=40, seed=5)
@@ -151,7 +151,7 @@ def test_the_deflated_bound_is_the_excess_bound_less_the_luck_of_the_trials():
     assert found.excess_sharpe == sharpe(returns, HOURS)
 
 
-def test_a_book_that_never_traded_has_doubt_without_a_number_that_is_none():
+def test_a_book_that_never_traded_has_doubt_without_a_number_that_is_none() -> None:
     found = doubt(np.zeros(1_000), np.zeros(1_000), HOURS, trials=3, seed=1)
 
     assert (found.sharpe_interval, found.excess_sharpe, found.deflated_low) == (None, None, None)

@@ -62,22 +62,22 @@ def places(tmp_path: Path) -> Places:
     return Places(artifacts=tmp_path / "artifacts", strategies=tmp_path / "strategies", data=tmp_path / "data")
 
 
-def test_the_bundled_series_are_what_the_generator_makes(planted: Bars):
+def test_the_bundled_series_are_what_the_generator_makes(planted: Bars) -> None:
     twin = shuffled_twin(planted, TWIN_SEED)
 
     assert (SAMPLES / file_name(SYMBOL, TIMEFRAME)).read_bytes() == file_content(planted)
     assert (SAMPLES / file_name(TWIN_SYMBOL, TIMEFRAME)).read_bytes() == file_content(twin)
 
 
-def test_synthetic_bars_say_everywhere_that_they_are(tmp_path: Path):
+def test_synthetic_bars_say_everywhere_that_they_are(tmp_path: Path) -> None:
     for symbol in (SYMBOL, TWIN_SYMBOL):
         bars = load_bars(symbol, TIMEFRAME, tmp_path)
         assert bars.synthetic
-        assert bars.source.startswith("SYNTHETIC")
+        assert bars.source.endswith("made by engine/synthetic.py")
     assert "**synthetic**" in (SAMPLES / "NOTICE.md").read_text()
 
 
-def test_a_twin_has_the_same_bars_in_another_order(planted: Bars):
+def test_a_twin_has_the_same_bars_in_another_order(planted: Bars) -> None:
     twin = shuffled_twin(planted, seed=7)
 
     def returns(bars: Bars) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_a_twin_has_the_same_bars_in_another_order(planted: Bars):
     assert twin.frame["close"].iloc[-1] == pytest.approx(planted.frame["close"].iloc[-1], abs=2e-5)
 
 
-def test_the_edge_lies_in_the_order_of_the_bars_and_the_twin_has_lost_it(planted: Bars):
+def test_the_edge_lies_in_the_order_of_the_bars_and_the_twin_has_lost_it(planted: Bars) -> None:
     def momentum(bars: Bars) -> float:
         returns = np.diff(np.log(bars.frame["close"].to_numpy()))
         recent = np.convolve(returns, np.ones(20), mode="valid")
@@ -99,20 +99,20 @@ def test_the_edge_lies_in_the_order_of_the_bars_and_the_twin_has_lost_it(planted
     assert all(abs(momentum(shuffled_twin(planted, seed))) < 0.05 for seed in range(5))
 
 
-def test_equal_seeds_make_equal_bars_and_other_seeds_others(planted: Bars):
+def test_equal_seeds_make_equal_bars_and_other_seeds_others(planted: Bars) -> None:
     assert planted_bars().sha256 == planted.sha256
     assert planted_bars(seed=5, bars=500).sha256 != planted_bars(seed=6, bars=500).sha256
     assert shuffled_twin(planted, 1).sha256 != shuffled_twin(planted, 2).sha256
 
 
-def test_synthetic_prices_keep_their_order_within_a_bar(planted: Bars):
+def test_synthetic_prices_keep_their_order_within_a_bar(planted: Bars) -> None:
     for bars in (planted, shuffled_twin(planted, 3)):
         frame = bars.frame
         assert (frame["low"] <= frame[["open", "close"]].min(axis=1)).all()
         assert (frame["high"] >= frame[["open", "close"]].max(axis=1)).all()
 
 
-def test_a_twin_can_be_made_of_real_bars_too(tmp_path: Path):
+def test_a_twin_can_be_made_of_real_bars_too(tmp_path: Path) -> None:
     real = load_bars("EURUSD", "1h", tmp_path)
 
     twin = write_bars(shuffled_twin(real, 1), tmp_path)
@@ -120,14 +120,14 @@ def test_a_twin_can_be_made_of_real_bars_too(tmp_path: Path):
     assert (twin.symbol, twin.synthetic, len(twin.frame)) == ("EURUSD-SHUFFLED", True, len(real.frame))
 
 
-def test_the_control_strategy_is_valid_and_trainable():
+def test_the_control_strategy_is_valid_and_trainable() -> None:
     loaded = load_strategy(STRATEGY_FILE.read_text())
 
     assert trainability(loaded.strategy).trainable
     assert loaded.ignored == ()
 
 
-def test_the_planted_edge_is_found_and_survives_the_costs(places: Places):
+def test_the_planted_edge_is_found_and_survives_the_costs(places: Places) -> None:
     training, backtest, assessment = _cycle(places, SYMBOL)
 
     bounds = GateThresholds()
@@ -137,13 +137,15 @@ def test_the_planted_edge_is_found_and_survives_the_costs(places: Places):
     assert backtest.costs.total > 0.01
 
 
-def test_the_bundled_twin_is_not_promising(places: Places):
+def test_the_bundled_twin_is_not_promising(places: Places) -> None:
     _, _, assessment = _cycle(places, TWIN_SYMBOL)
 
     assert assessment.verdict is not Verdict.PROMISING
 
 
-def test_of_many_shuffled_twins_hardly_one_is_promising(places: Places, planted: Bars, request: pytest.FixtureRequest):
+def test_of_many_shuffled_twins_hardly_one_is_promising(
+    places: Places, planted: Bars, request: pytest.FixtureRequest
+) -> None:
     twins = 200 if request.config.getoption("--chaos") else 20
 
     promising = [
