@@ -18,11 +18,18 @@ from typing import Self
 from pydantic import AwareDatetime, Field
 
 from domain.cycle import CallUsage
-from domain.ledger_messages import CLOCK_SKEW, MAX_DAYS_OF_A_CALL, Close, Granted, Open, Record, RecordKind, TopUp
+from domain.ledger_messages import (
+    CLOCK_SKEW,
+    MAX_DAYS_OF_A_CALL,
+    PROVIDER_GOES_ON,
+    Close,
+    Granted,
+    Open,
+    Record,
+    RecordKind,
+    TopUp,
+)
 from domain.results import Frozen
-
-PROVIDER_GOES_ON = timedelta(minutes=15)
-"""How long after a lost answer the provider may still be working on it, and bill it."""
 
 
 class EnvelopeExhausted(Exception):

@@ -33,6 +33,7 @@ from domain.ledger_books import Books
 from domain.ledger_messages import (
     BUDGET_WORKFLOW,
     CLOCK_SKEW,
+    PROVIDER_GOES_ON,
     BudgetStatus,
     Close,
     Closed,
@@ -63,6 +64,7 @@ from domain.ledger_views import LedgerViews, next_reset
 __all__ = [
     "BUDGET_WORKFLOW",
     "CLOCK_SKEW",
+    "PROVIDER_GOES_ON",
     "BudgetInput",
     "BudgetStatus",
     "Close",
@@ -129,12 +131,13 @@ class Ledger:
     def top_up(self, message: TopUp, now: datetime) -> list[Reply]:
         """More for an open envelope: answered as an open is, but ahead of cycles that wait to begin."""
         self.books.roll(now, [message.at.astimezone(UTC).date()])
-        account = self.state.accounts.get(ask_id(message.run_id, message.envelope_key))
+        identity = ask_id(message.run_id, message.envelope_key)
+        account = self.state.accounts.get(identity) or self.state.ended.get(identity)
         if account and message.key in account.answers:
             return [account.answers[message.key]]
         ask = _asked(message, message.envelope_key, now)
-        if account is None or account.closing is not None:
-            return [self._refuse(ask, Refusal.BUDGET_EXHAUSTED, now)]
+        if account is None or account.end or account.closing is not None:
+            return [self.state.refused.get(ask.identity) or self._refuse(ask, Refusal.BUDGET_EXHAUSTED, now)]
         return self._ask(ask, now)
 
     def record(self, message: Record, now: datetime) -> list[Reply]:
@@ -224,8 +227,9 @@ class Ledger:
         """Forfeits the envelopes of runs that ended, serves the queue, refuses who came before the sweep and won't
         wait. Called without reports if nobody could be asked.
         """
-        self.books.roll(now)
         gone = {report.run_id for report in reports if report.fate is RunFate.ENDED}
+        # What a run had in flight when it ended may be billed a while after; what it held counts on that day as well.
+        self.books.roll(now, [(now + PROVIDER_GOES_ON + CLOCK_SKEW).astimezone(UTC).date()] if gone else [])
         self.state.waiting = [ask for ask in self.state.waiting if ask.run_id not in gone]
         for account in [account for account in self.state.accounts.values() if account.run_id in gone]:
             self.books.forfeit(account, now)

@@ -38,9 +38,12 @@ class Books:
         """
         today = now.astimezone(UTC).date()
         target = max(self.state.day, today, *(min(day, today + _DAY) for day in said))
-        self.state.day = max(self.state.day, target - HISTORY_DAYS * _DAY)
         while self.state.day < target:
-            yesterday, self.state.day = self.state.day, self.state.day + _DAY
+            # After a long sleep the days that would not be kept anyway are passed over.
+            yesterday, self.state.day = (
+                self.state.day,
+                max(self.state.day + _DAY, target - (HISTORY_DAYS - 1) * _DAY),
+            )
             self.state.book(self.state.day)
             for account in self.state.accounts.values():
                 self._hold_on(account, self.state.day, account.held.get(yesterday, NOTHING))

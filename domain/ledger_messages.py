@@ -26,6 +26,9 @@ WorkflowId = Annotated[str, Field(min_length=1, max_length=255)]
 CLOCK_SKEW = timedelta(minutes=1)
 """How far the provider's clock may be from ours; around midnight both days count for as long."""
 
+PROVIDER_GOES_ON = timedelta(minutes=15)
+"""How long after a lost answer, or the end of a run, the provider may still be working on a call, and bill it."""
+
 BUDGET_WORKFLOW = "BudgetWorkflow"
 SCOPE_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 

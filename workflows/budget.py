@@ -175,8 +175,10 @@ class BudgetWorkflow:
         try:
             await cycle.signal(reply.kind, reply)
         except FailureError as error:
-            workflow.logger.warning("no %s for cycle %s: %s", reply.kind, reply.cycle_id, error)
-            self._ledger.reply_failed()
+            # A receipt that comes too late, or twice, is nobody's loss. Of any other reply the run may have ended.
+            if reply.kind != "closed":
+                workflow.logger.warning("no %s for cycle %s: %s", reply.kind, reply.cycle_id, error)
+                self._ledger.reply_failed()
         self._in_flight = {other for other in self._in_flight if other is not task}
         self._proceed()
 
