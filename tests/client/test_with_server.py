@@ -1,19 +1,18 @@
 """The command on a real server with real workers. It runs in a thread: it has an event loop of its own."""
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from client.cycles import fetch_status, start_cycle
+from client.cycles import fetch_status
 from client.looks import LazyRecords
-from domain.cycle import CycleRequest, CycleStatus, DesignerKind, Outcome, Phase
-from store.strategies import StrategyFiles
+from domain.cycle import CycleStatus, Outcome, Phase
 
 OPEN_GATES = (
     "training_min_skill=0",
@@ -26,6 +25,17 @@ OPEN_GATES = (
 )
 OPEN = [word for bound in OPEN_GATES for word in ("--set", bound)]
 OFFLINE = ["start", "--designer", "offline"]
+
+
+ID = re.compile(r"cycle-\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+@pytest.fixture
+async def paused(reaching) -> AsyncIterator[None]:
+    """A paused ledger: cycles wait in the queue, and no engine is needed."""
+    await asyncio.to_thread(reaching, "budget", "pause", "holidays")
+    yield
+    await asyncio.to_thread(reaching, "budget", "resume")
 
 
 async def until_phase(place, client, cycle_id: str, phase: Phase) -> CycleStatus:
@@ -95,34 +105,33 @@ async def test_a_second_cycle_is_refused_with_the_id_of_the_active_one(reaching,
     assert f"{active} has already ended (canceled)" in again.err
 
 
-async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reaching, place, temporal_env, long: Path):
-    ran = await asyncio.to_thread(reaching, *OFFLINE, "--strategy", str(long), "--wait", "--timeout", "1.5")
-    found = re.search(r"cycle-\d{8}-\d{6}-[0-9a-f]{4}", ran.err)
+async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reaching, place, temporal_env, paused):
+    ran = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "--wait", "--timeout", "0.5")
+    cycle_id = ID.search(ran.err).group()
 
     assert ran.code == 7
-    assert found is not None
-    status = await fetch_status(temporal_env.client, LazyRecords(place.settings), found.group())
+    status = await fetch_status(temporal_env.client, LazyRecords(place.settings), cycle_id)
     assert status.outcome is None
-    assert (await asyncio.to_thread(reaching, "cancel", found.group())).code == 0
+    assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).out == f"{cycle_id} is cancelled in queued\n"
 
 
-async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, temporal_env, long: Path):
-    started = await asyncio.to_thread(reaching, *OFFLINE, "--strategy", str(long), "-o", "json")
+async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, temporal_env, paused):
+    started = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "-o", "json")
     cycle_id = started.json["cycle_id"]
     script = "from client.main import main; main()"
     watcher = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script, "status", cycle_id, "--watch", *place.flags),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"NO_COLOR": "1"},
     )
     assert watcher.stdout is not None
     async with asyncio.timeout(60):
-        await watcher.stdout.readline()
+        first = await watcher.stdout.readline()
         watcher.send_signal(signal.SIGINT)
         _, told = await watcher.communicate()
 
     assert watcher.returncode == 130
+    assert "holidays" in first.decode()
     assert f"research status {cycle_id} --watch" in told.decode()
     assert f"research cancel {cycle_id}" in told.decode()
     assert b"Traceback" not in told
@@ -131,22 +140,14 @@ async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, tempora
     assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).code == 0
 
 
-async def test_an_id_that_nobody_knows_names_the_nearest(reaching, place, temporal_env, small: Path):
-    files = StrategyFiles(place.settings.strategies)
-    request = CycleRequest(
-        symbol="NOSUCH",
-        timeframe="1h",
-        designer=DesignerKind.OFFLINE,
-        strategy=files.save("small", small.read_text()),
-        queue=True,
-    )
-    started = await start_cycle(temporal_env.client, place.settings, request)
-    await until_phase(place, temporal_env.client, started.cycle_id, Phase.DONE)
+async def test_an_id_that_nobody_knows_names_the_nearest(reaching, paused):
+    refused = await asyncio.to_thread(reaching, *OFFLINE, "-o", "json")
+    known = refused.json["error"]["started"]["cycle_id"]
 
-    ran = await asyncio.to_thread(reaching, "show", f"{started.cycle_id}x")
+    ran = await asyncio.to_thread(reaching, "show", f"{known}x")
 
     assert ran.code == 2
-    assert f"did you mean {started.cycle_id}?" in ran.err
+    assert f"did you mean {known}?" in ran.err
 
 
 @pytest.mark.parametrize("verb", ["show", "cancel", "status"])
@@ -158,17 +159,15 @@ async def test_an_id_that_is_no_id_is_exit_code_2(reaching, verb):
     assert "Traceback" not in ran.err
 
 
-async def test_a_paused_budget_refuses_with_exit_code_3_until_it_resumes(reaching, small: Path):
-    paused = await asyncio.to_thread(reaching, "budget", "pause", "holidays")
-    assert "paused: holidays" in paused.out
-    try:
-        refused = await asyncio.to_thread(reaching, *OFFLINE, "--strategy", str(small))
-        assert refused.code == 3
-        assert "holidays" in refused.err
-        assert "research budget resume" in refused.err
-    finally:
-        resumed = await asyncio.to_thread(reaching, "budget", "resume", "-o", "json")
+async def test_a_paused_budget_refuses_with_exit_code_3_until_it_resumes(reaching, paused):
+    refused = await asyncio.to_thread(reaching, *OFFLINE)
+    budget = await asyncio.to_thread(reaching, "budget")
+    resumed = await asyncio.to_thread(reaching, "budget", "resume", "-o", "json")
 
+    assert refused.code == 3
+    assert "holidays" in refused.err
+    assert "research budget resume" in refused.err
+    assert "paused: holidays" in budget.out
     assert (resumed.code, resumed.json["paused"]) == (0, None)
 
 
