@@ -202,3 +202,9 @@ def train_disk_full(**_: object) -> None:
 
 def train_out_of_memory(**_: object) -> None:
     raise MemoryError
+
+
+def train_killed(places: Places, **_: object) -> None:
+    with (places.data / "journal").open("a") as lines:
+        lines.write(f"{os.getpid()} 1\n")
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a condition is taken as never coming true."""
 
 
@@ -33,11 +34,17 @@ def stopped(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
-def start_host(function: str, *arguments: str, module: str = "process_jobs") -> subprocess.Popen[str]:
-    """A process of its own that calls `function` of a test module with these words as its arguments."""
-    return subprocess.Popen(
+@contextmanager
+def start_host(function: str, *arguments: str, module: str = "process_jobs") -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that calls `function` of a test module with these words as its arguments, killed
+    at the end."""
+    with subprocess.Popen(
         [sys.executable, "-c", f"import sys, {module}; {module}.{function}(*sys.argv[1:])", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         stdout=subprocess.PIPE,
         text=True,
-    )
+    ) as host:
+        try:
+            yield host
+        finally:
+            host.kill()

@@ -1,0 +1,164 @@
+"""Promises of the activity `train` on a real server, with real workers and processes."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from job_house import Handle, House
+from process_jobs import hold, journal, train_job
+from process_watch import gone, stopped, until
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+
+from domain.cycle import StrategyRef
+from domain.errors import ErrorCode
+from engine.interface import Progress, TrainJob
+
+HEARD_WITHIN = 2.0
+REAL = "engine.training:run_training"
+STRATEGY = Path(__file__).parent / "long_training.yaml"
+
+
+async def test_heartbeats_tell_the_progress_and_the_result_is_the_engines(house: House) -> None:
+    hold(house.places, 3).touch()
+    async with house.worker():
+        handle = await house.start()
+        await house.until_epoch(3)
+        async with asyncio.timeout(10):
+            while (told := await progress_of(handle)) is None or told.step != "epoch 2 of 6":
+                await asyncio.sleep(0.02)
+        assert told.fraction == pytest.approx(2 / 6)
+        hold(house.places, 3).unlink()
+        result = await handle.result()
+    assert result.epochs == 6
+    assert (house.places.artifacts / result.model_path).is_file()
+
+
+async def test_a_cancel_is_heard_within_two_seconds_and_the_process_is_dead_before_the_workflow_ends(
+    house: House,
+) -> None:
+    hold(house.places, 2).touch()
+    async with house.worker():
+        handle = await house.start()
+        process = await house.until_epoch(2)
+        asked = time.monotonic()
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+        assert time.monotonic() - asked < HEARD_WITHIN
+        assert gone(process)
+    assert isinstance(ended.value.cause, CancelledError)
+
+
+async def test_a_job_that_cannot_succeed_is_tried_once_and_fails_with_its_code(house: House) -> None:
+    async with house.worker("process_jobs:train_refused"):
+        failure = await failure_of(await house.start())
+    assert (failure.type, failure.message) == ("invalid_strategy", "BUY has 3 of 900 labels")
+    assert failure.non_retryable
+
+
+async def test_a_killed_process_is_tried_again_and_resumes(house: House) -> None:
+    hold(house.places, 4).touch()
+    async with house.worker():
+        handle = await house.start()
+        os.kill(await house.until_epoch(4), signal.SIGKILL)
+        hold(house.places, 4).unlink()
+        await handle.result()
+    assert house.epochs() == [1, 2, 3, 4, 4, 5, 6]
+
+
+async def test_a_process_that_dies_every_time_fails_the_job_after_five_attempts(house: House) -> None:
+    async with house.worker("process_jobs:train_killed"):
+        failure = await failure_of(await house.start())
+    assert failure.type == ErrorCode.TRAINING_SERVICE_UNAVAILABLE.value
+    assert "SIGKILL" in failure.message
+    assert len(journal(house.places)) == 5
+
+
+async def test_a_worker_that_shuts_down_hands_its_job_to_the_next(house: House) -> None:
+    hold(house.places, 4).touch()
+    async with house.worker():
+        handle = await house.start()
+        process = await house.until_epoch(4)
+    assert gone(process)
+    hold(house.places, 4).unlink()
+    async with house.worker():
+        await handle.result()
+    assert house.epochs() == [1, 2, 3, 4, 4, 5, 6]
+
+
+async def test_after_kill_9_of_the_worker_no_process_is_left_and_another_worker_ends_the_same_training(
+    house: House,
+) -> None:
+    job = real_job(house)
+    with house.worker_process(REAL) as worker:
+        handle = await house.start(job)
+        await until(lambda: bool(checkpoints(house)), patience=120)
+        assert not house.tree()
+        family = psutil.Process(worker.pid).children(recursive=True)
+        worker.kill()
+        await until(lambda: all(gone(process.pid) for process in family))
+    assert not house.tree(), "killed in mid-training"
+    async with house.worker(REAL):
+        result = await handle.result()
+        resumed = house.tree()
+        undisturbed = await house.engine(REAL).train(job.model_copy(update={"cycle_id": "cycle-2"}), lambda _: None)
+    assert len([name for name in resumed if name.endswith("result.json")]) == 1
+    assert (result.model_id, result.epochs) == (undisturbed.model_id, undisturbed.epochs)
+
+
+async def test_a_frozen_worker_that_wakes_after_its_job_was_done_elsewhere_changes_nothing(house: House) -> None:
+    hold(house.places, 3).touch()
+    with house.worker_process() as worker:
+        handle = await house.start()
+        frozen = [worker.pid, await house.until_epoch(3)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        await until(lambda: all(stopped(pid) for pid in frozen))
+        hold(house.places, 3).unlink()
+        async with house.worker():
+            result = await handle.result()
+        published = house.tree()
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: gone(frozen[1]))
+        worker.kill()
+    assert house.tree() == published
+    assert f"{Path(result.model_path).parent.name}/result.json" in published
+
+
+async def progress_of(handle: Handle) -> Progress | None:
+    """What the pending activity's last heartbeat told."""
+    description = await handle.describe()
+    for pending in description.raw_description.pending_activities:
+        payloads = pending.heartbeat_details.payloads
+        if payloads:
+            told: list[Progress] = await description.data_converter.decode(payloads, [Progress])
+            return told[0]
+    return None
+
+
+async def failure_of(handle: Handle) -> ApplicationError:
+    """Why the workflow's activity failed for good."""
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+    assert isinstance(failed.value.cause, ActivityError)
+    assert isinstance(failed.value.cause.cause, ApplicationError)
+    return failed.value.cause.cause
+
+
+def real_job(house: House) -> TrainJob:
+    """A job for the real engine, with epochs enough to be killed among them."""
+    text = STRATEGY.read_bytes()
+    (house.places.strategies / STRATEGY.name).write_bytes(text)
+    strategy = StrategyRef(name=STRATEGY.stem, sha256=hashlib.sha256(text).hexdigest(), path=STRATEGY.name)
+    return train_job().model_copy(update={"strategy": strategy})
+
+
+def checkpoints(house: House) -> list[Path]:
+    return list((house.places.artifacts / "cycle-1").glob(".attempts/*/checkpoint.json"))
