@@ -195,12 +195,14 @@ def _start(
 ) -> ExitCode:
     from contextlib import AsyncExitStack
 
+    from rich.console import Group
+
     from client.cycles import reach, start_cycle, talk
     from client.dev import DevError, dev_stack
     from client.live import exit_of, how_to_return, watch
     from client.looks import look_at
     from client.render_cycle import render_cycle
-    from client.render_results import render_places
+    from client.render_results import render_places, render_results
 
     started: Started | None = None
 
@@ -228,9 +230,9 @@ def _start(
         raise
     if view is None:
         return ExitCode.OK
-    from rich.console import Group
-
-    call.screen.show(view, Group(render_cycle(view, verbose=True), render_places(view.places)))
+    # The live view has already shown the cycle's end, but for the results.
+    story = render_results(view.cycle) if follow and call.screen.is_live else render_cycle(view, verbose=True)
+    call.screen.show(view, Group(story, render_places(view.places)))
     return exit_of(view.cycle)
 
 

@@ -71,7 +71,8 @@ def run(argv: Sequence[str]) -> int:
         screen.error(error)
         return error.exit_code
     except TyperException as error:
-        screen.error(CommandError(ExitCode.USAGE, "usage", error.format_message().replace("Value error, ", ""), "see `research --help`"))
+        message = error.format_message().replace("Value error, ", "")
+        screen.error(CommandError(ExitCode.USAGE, "usage", message, "see `research --help`"))
         return ExitCode.USAGE
     except (Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED

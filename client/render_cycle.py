@@ -10,10 +10,9 @@ from client.pending import Live
 from client.render_budget import render_idle
 from client.render_results import (
     OUTCOME_STYLES,
-    render_figures,
     render_gate,
     render_places,
-    render_training,
+    render_results,
     render_verdict,
 )
 from client.render_values import NONE, clean, count, duration, moment, money, number
@@ -94,10 +93,8 @@ def render_cycle(view: CycleView, *, verbose: bool = False) -> RenderableType:
     parts += [Text.assemble(f"  {name}: ", text) for name, text in rows if text.plain]
     parts.append(Text.assemble("  ", render_phases(cycle)))
     parts += [render_gate(gate) for gate in cycle.gates]
-    if verbose and cycle.training:
-        parts.append(render_training(cycle.training))
-    if verbose and cycle.backtest:
-        parts.append(render_figures(cycle.backtest))
+    if verbose:
+        parts.append(render_results(cycle))
     if cycle.outcome:
         parts.append(render_verdict(cycle))
     return Group(*parts)
@@ -136,10 +133,7 @@ def render_story(view: CycleView) -> RenderableType:
         ),
         _timings(cycle),
     ]
-    if cycle.training:
-        parts.append(render_training(cycle.training))
-    if cycle.backtest:
-        parts.append(render_figures(cycle.backtest))
+    parts.append(render_results(cycle))
     parts += [render_gate(gate) for gate in cycle.gates]
     parts += [render_verdict(cycle), render_places(view.places)]
     return Group(*parts)

@@ -37,6 +37,13 @@ def render_gate(result: GateResult) -> RenderableType:
     return _block(Text.assemble((f"{result.gate.value.capitalize()} gate", "bold"), " ", (word, style)), table)
 
 
+def render_results(status: CycleStatus) -> RenderableType:
+    """What training and backtest came to, as far as the cycle got."""
+    parts = [render_training(status.training)] if status.training else []
+    parts += [render_figures(status.backtest)] if status.backtest else []
+    return Group(*parts)
+
+
 def render_training(result: TrainingResult) -> RenderableType:
     """What training came to; validation is the part that the gate looks at."""
     table = _table(2)
