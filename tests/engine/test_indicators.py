@@ -44,7 +44,7 @@ def test_outputs_are_those_of_the_grammar(kind: str, frame: pd.DataFrame) -> Non
 def test_warm_up_is_as_long_as_the_grammar_says(kind: str, frame: pd.DataFrame) -> None:
     it = indicator(kind)
     columns = np.column_stack(list(compute(it, frame).values()))
-    complete = np.isfinite(columns).all(axis=1)
+    complete = np.asarray(np.isfinite(columns).all(axis=1))
     assert complete.argmax() == it.warmup
     assert complete[it.warmup :].all()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ErrorCode, ResearchError
-from domain.strategy import TripleBarrierLabels
+from domain.strategy import Strategy, TripleBarrierLabels
 from engine.dataset import prepare
 from engine.labels import SignalClass, compute_labels, confirmed_extremes, forward_return, zigzag
 from engine.splits import split_bars
@@ -54,7 +54,7 @@ steps = st.lists(st.integers(-6, 6), min_size=1, max_size=120)
 
 @given(steps, st.sampled_from([0.01, 0.02, 0.035, 0.1]))
 def test_zigzag_is_the_slow_definition(moves: list[int], threshold: float) -> None:
-    close = 100 * np.cumprod(1 + np.array(moves) / 400)
+    close = 100.0 * np.cumprod(1.0 + np.array(moves, dtype=np.float64) / 400.0, dtype=np.float64)
     np.testing.assert_array_equal(zigzag(close, threshold), slow_zigzag(close, threshold))
 
 
@@ -109,7 +109,7 @@ def test_labels_that_are_not_computed_are_refused_by_name() -> None:
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
 
 
-def test_no_label_depends_on_bars_after_its_part(eurusd: pd.DataFrame, strategy: Callable[..., object]) -> None:
+def test_no_label_depends_on_bars_after_its_part(eurusd: pd.DataFrame, strategy: Callable[..., Strategy]) -> None:
     plain = strategy()
     split = split_bars(plain, pd.DatetimeIndex(eurusd.index))
     changed = eurusd.copy()

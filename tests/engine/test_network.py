@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import optax  # type: ignore[import-untyped]
 import pytest
 
 from domain.strategy import Mlp
@@ -27,25 +27,26 @@ SCORES = RNG.normal(size=(9, 3)).astype(np.float32)
 CLASSES = RNG.integers(0, 3, 9).astype(np.int32)
 OUTPUTS = RNG.normal(size=(9, 1)).astype(np.float32)
 RETURNS = RNG.normal(0.001, 0.01, 9).astype(np.float32)
+ON_SCORES, ON_CLASSES, ON_OUTPUTS, ON_RETURNS = (jnp.asarray(a) for a in (SCORES, CLASSES, OUTPUTS, RETURNS))
 PLAN = Plan(Head(3, None), "cross_entropy", 2.0, 0.01, 4, None)
 RETURN_PLAN = dataclasses.replace(PLAN, head=Head(0, None, 0.001, 0.01), loss="mse")
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def test_cross_entropy_is_the_doubt_in_the_true_class() -> None:
     expected = -np.log(softmax(SCORES)[np.arange(9), CLASSES])
-    np.testing.assert_allclose(losses(PLAN, SCORES, CLASSES), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses(PLAN, ON_SCORES, ON_CLASSES), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_focal_loss_plays_down_what_is_known(gamma: float) -> None:
     true = softmax(SCORES)[np.arange(9), CLASSES]
     plan = dataclasses.replace(PLAN, loss="focal", focal_gamma=gamma)
-    np.testing.assert_allclose(losses(plan, SCORES, CLASSES), -((1 - true) ** gamma) * np.log(true), rtol=1e-4)
+    np.testing.assert_allclose(losses(plan, ON_SCORES, ON_CLASSES), -((1 - true) ** gamma) * np.log(true), rtol=1e-4)
 
 
 def test_focal_loss_has_a_gradient_where_nothing_is_in_doubt() -> None:
@@ -58,24 +59,26 @@ def test_focal_loss_has_a_gradient_where_nothing_is_in_doubt() -> None:
 def test_squared_loss_is_in_units_of_trains_scale() -> None:
     predicted = OUTPUTS[:, 0] * 0.01 + 0.001
     expected = np.square((predicted - RETURNS) / 0.01)
-    np.testing.assert_allclose(losses(RETURN_PLAN, OUTPUTS, RETURNS), expected, rtol=1e-3)
+    np.testing.assert_allclose(losses(RETURN_PLAN, ON_OUTPUTS, ON_RETURNS), expected, rtol=1e-3)
 
 
 def test_huber_delta_is_a_return() -> None:
     plan = dataclasses.replace(RETURN_PLAN, loss="huber", huber_delta=0.004)
     error = np.abs(OUTPUTS[:, 0] * 0.01 + 0.001 - RETURNS).astype(np.float64)
     expected = np.where(error <= 0.004, error**2 / 2, 0.004 * (error - 0.002)) / 0.01**2
-    np.testing.assert_allclose(losses(plan, OUTPUTS, RETURNS), expected, rtol=1e-3)
+    np.testing.assert_allclose(losses(plan, ON_OUTPUTS, ON_RETURNS), expected, rtol=1e-3)
 
 
 def test_an_output_activation_shapes_scores_before_the_softmax() -> None:
-    np.testing.assert_allclose(predictions(Head(3, "tanh"), SCORES), softmax(np.tanh(SCORES)), rtol=1e-5)
-    np.testing.assert_allclose(predictions(Head(3, "softmax"), SCORES), softmax(SCORES), rtol=1e-5)
-    np.testing.assert_allclose(predictions(Head(3, "sigmoid"), SCORES), softmax(1 / (1 + np.exp(-SCORES))), rtol=1e-5)
+    np.testing.assert_allclose(predictions(Head(3, "tanh"), ON_SCORES), softmax(np.tanh(SCORES)), rtol=1e-5)
+    np.testing.assert_allclose(predictions(Head(3, "softmax"), ON_SCORES), softmax(SCORES), rtol=1e-5)
+    np.testing.assert_allclose(
+        predictions(Head(3, "sigmoid"), ON_SCORES), softmax(1 / (1 + np.exp(-SCORES))), rtol=1e-5
+    )
 
 
 def test_an_output_activation_of_a_regression_bounds_the_return() -> None:
-    said = predictions(Head(0, "tanh", 0.0, 100.0), OUTPUTS)
+    said = predictions(Head(0, "tanh", 0.0, 100.0), ON_OUTPUTS)
     np.testing.assert_allclose(said, np.tanh(OUTPUTS[:, 0] * 100), rtol=1e-5)
 
 
@@ -88,7 +91,7 @@ def test_an_mlp_is_its_layers_in_turn(activation: str) -> None:
         expected = np.asarray(layer.weight) @ expected + np.asarray(layer.bias)
         if position < 2:
             expected = np.tanh(expected) if activation == "tanh" else np.maximum(expected, 0)
-    np.testing.assert_allclose(network(row, None), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(network(jnp.asarray(row), None)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_drops_its_share_in_training_alone() -> None:
@@ -132,7 +135,8 @@ def test_an_epoch_is_adam_over_every_row_once_the_last_batch_with_what_is_left()
         def loss(network: Network) -> jax.Array:
             return losses(PLAN, jax.vmap(lambda row: network(row, None))(features), targets).mean()
 
-        return jax.grad(loss)(network)
+        slope: Network = jax.grad(loss)(network)
+        return slope
 
     network, still = eqx.partition(before, eqx.is_inexact_array)
     adam = optax.adam(0.01)
