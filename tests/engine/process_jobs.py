@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from domain.cycle import StrategyRef
 from domain.errors import ErrorCode, ResearchError
-from domain.results import LossCurve, Part, PartName, Task, TrainingResult
+from domain.results import BacktestResult, Costs, Figures, LossCurve, Part, PartName, Task, TrainingResult
 from engine.embedded import EmbeddedEngine
-from engine.interface import Places, Progress, Report, TrainJob
+from engine.interface import BacktestJob, Places, Progress, Report, TrainJob
 from engine.pool import JobPool
 
 EPOCHS = 6
@@ -143,6 +143,47 @@ def result(state: str, final: PurePosixPath, seed: int) -> TrainingResult:
     )
 
 
+def backtest(job: BacktestJob, places: Places, workdir: Path, final: PurePosixPath, report: Report) -> BacktestResult:
+    with (places.data / "journal").open("a") as lines:
+        lines.write(f"{os.getpid()} 1\n")
+    while hold(places, 1).exists():
+        time.sleep(0.005)
+    for name in ("equity.csv.gz", "trades.csv"):
+        (workdir / name).write_text("one line")
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    return BacktestResult(
+        total_return=0.1,
+        annual_return=0.1,
+        sharpe_ratio=1.0,
+        sharpe_interval=None,
+        sortino_ratio=None,
+        max_drawdown=0.1,
+        win_rate=0.5,
+        profit_factor=1.1,
+        total_trades=10,
+        exposure=0.5,
+        turnover=3.0,
+        costs=Costs(commission=0.00002, half_spread=0.00003, total=0.001),
+        gross=Figures(total_return=0.1, annual_return=0.1, sharpe_ratio=1.0, sortino_ratio=None, max_drawdown=0.1),
+        benchmark_return=0.0,
+        excess_sharpe=None,
+        excess_sharpe_interval=None,
+        trials=job.trials,
+        expected_max_sharpe=0.0,
+        deflated_low=None,
+        minimum_provable_sharpe=0.5,
+        equity_path=str(final / "equity.csv.gz"),
+        trades_path=str(final / "trades.csv"),
+        part=Part(name=PartName.BACKTEST, start=now, end=now, bars=1),
+        data_sha256=job.data_sha256,
+        seconds=0.1,
+    )
+
+
+def backtest_broken(**_: object) -> None:
+    raise ValueError("no such shape")
+
+
 def places_in(root: Path) -> Places:
     places = Places(artifacts=root / "artifacts", strategies=root / "strategies", data=root / "data")
     for folder in (places.artifacts, places.strategies, places.data):
@@ -155,8 +196,20 @@ def train_job(seed: int = 7) -> TrainJob:
     return TrainJob(cycle_id="cycle-1", strategy=strategy, symbol="EURUSD", timeframe="1h", seed=seed)
 
 
-def engine_in(root: Path, pool: JobPool, training: str = "process_jobs:train") -> EmbeddedEngine:
-    return EmbeddedEngine(pool, places_in(root), training=training)
+def backtest_job(trials: int = 1) -> BacktestJob:
+    return BacktestJob(
+        **train_job().model_dump(),
+        model_path="cycle-1/training/model.npz",
+        model_id="0" * 64,
+        data_sha256="0" * 64,
+        trials=trials,
+    )
+
+
+def engine_in(
+    root: Path, pool: JobPool, training: str = "process_jobs:train", backtest: str = "process_jobs:backtest"
+) -> EmbeddedEngine:
+    return EmbeddedEngine(pool, places_in(root), training=training, backtest=backtest)
 
 
 def host_writer(path: str) -> None:

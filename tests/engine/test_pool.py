@@ -16,7 +16,7 @@ from process_watch import gone, start_host, until
 from domain.errors import ErrorCode, ResearchError
 from engine.child import Task
 from engine.interface import Progress
-from engine.pool import START, JobPool, JobRaised, ProcessDied
+from engine.pool import CACHE_BYTES, START, JobPool, JobRaised, ProcessDied
 
 
 @pytest.fixture
@@ -196,3 +196,25 @@ async def test_a_process_also_ends_with_the_pipe_to_its_parent_where_the_kernel_
     await until(lambda: path.exists() and path.stat().st_size > 0)
     child.stdin.close()
     assert await asyncio.wait_for(child.wait(), 10) != 0
+
+
+async def test_while_a_job_runs_the_next_ones_process_is_already_there(pool: JobPool, tmp_path: Path) -> None:
+    job = asyncio.create_task(pool.run("process_jobs:write_for_ever", {"path": tmp_path / "written"}, unheard))
+    await until((tmp_path / "written").exists)
+    spare = pool.pids
+    assert len(spare) == 2
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert len(pool.pids) == 1
+    assert pool.pids < spare
+
+
+def test_a_pool_that_starts_bounds_the_compiled_programs_oldest_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("newest", "middle", "oldest")):
+        path = tmp_path / f"{name}-cache"
+        path.touch()
+        os.truncate(path, CACHE_BYTES // 2)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    JobPool(1, tmp_path, warm=()).close()
+    assert {path.name for path in tmp_path.iterdir()} == {"newest-cache", "middle-cache"}
