@@ -1,6 +1,5 @@
 """The one way to a Temporal server: Temporal's own configuration, our converter, our namespace."""
 
-import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -62,35 +61,36 @@ async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
     config = _config(settings)
     config["target_host"] = address
     config["namespace"] = namespace
+    # Lazy, so that the first call connects: a refused connection is then told at once instead of being tried for 5 s.
+    client = await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime, lazy=True)
     try:
-        client = await asyncio.wait_for(
-            Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime),
-            CONNECT_TIMEOUT.total_seconds(),
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=namespace), timeout=CONNECT_TIMEOUT
         )
-    except (RuntimeError, TimeoutError, RPCError) as error:
-        raise Unreachable(
-            f"no Temporal server answers at {address}. Start one with `research dev`, "
-            "or name yours with --address or TEMPORAL_ADDRESS."
-        ) from error
-    await _check_namespace(client, address)
+    except (RuntimeError, RPCError) as error:
+        trouble = _trouble(error, address, namespace)
+        if trouble is not None:
+            raise Unreachable(trouble) from error
     return client
 
 
-async def _check_namespace(client: Client, address: str) -> None:
-    try:
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=client.namespace), timeout=CONNECT_TIMEOUT
+def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> str | None:
+    """What is wrong, and what to do; None where nothing is."""
+    status = error.status if isinstance(error, RPCError) else RPCStatusCode.UNAVAILABLE
+    if status is RPCStatusCode.PERMISSION_DENIED:
+        return None  # A restricted account may use a namespace that it may not describe.
+    if status is RPCStatusCode.NOT_FOUND:
+        return (
+            f"the Temporal server at {address} has no namespace {namespace!r}. "
+            f"Create it with `temporal operator namespace create -n {namespace} --retention 90d`, "
+            "or name another with --namespace."
         )
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise Unreachable(
-                f"the Temporal server at {address} has no namespace {client.namespace!r}. "
-                f"Create it with `temporal operator namespace create -n {client.namespace} --retention 90d`, "
-                "or name another with --namespace."
-            ) from error
-        if error.status is RPCStatusCode.PERMISSION_DENIED:
-            return  # A restricted account may use a namespace that it may not describe.
-        raise Unreachable(f"the Temporal server at {address} answers with an error: {error.message}") from error
+    if status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+        return (
+            f"no Temporal server answers at {address}. Start one with `research dev`, "
+            "or name yours with --address or TEMPORAL_ADDRESS."
+        )
+    return f"the Temporal server at {address} answers with an error: {error}"
 
 
 def _config(settings: Settings) -> ClientConnectConfig:

@@ -43,6 +43,7 @@ ENGINE_CAPABILITIES = Capabilities(
     losses=frozenset({"cross_entropy", "focal", "huber", "mse"}),
     optimizers=frozenset({"adam"}),
     schedules=frozenset({"step", "reduce_on_plateau"}),
+    input_transforms=frozenset({"price_ratio"}),
     gradient_clip=True,
     early_stopping=True,
     cost_model=True,
