@@ -105,7 +105,7 @@ def list_bars(data_dir: Path) -> list[BarsInfo]:
     """Every set that load_bars would give, sorted by symbol and then from the finest timeframe to the coarsest."""
     files = {path.name: path for folder in (SAMPLES, data_dir) for path in sorted(folder.glob(f"[!.]*{_SUFFIX}"))}
     order = list(TIMEFRAMES)
-    found = [_describe(path) for path in files.values()]
+    found = [describe(path) for path in files.values()]
     return sorted(found, key=lambda info: (info.symbol, order.index(info.timeframe)))
 
 
@@ -115,6 +115,15 @@ def find_file(symbol: str, timeframe: str, data_dir: Path) -> Path | None:
         return None
     candidates = (folder / file_name(symbol, timeframe) for folder in (data_dir, SAMPLES))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def describe(path: Path) -> BarsInfo:
+    """The first line of a set's file. Raises ResearchError DATA_UNAVAILABLE where there is none to be read."""
+    try:
+        with gzip.open(path, "rb") as file:
+            return BarsInfo.model_validate_json(file.readline(65_536).removeprefix(b"# "))
+    except (OSError, EOFError, zlib.error, ValidationError) as error:
+        raise _broken(path) from error
 
 
 def file_name(symbol: str, timeframe: str) -> str:
@@ -192,14 +201,6 @@ def _read(path: Path) -> tuple[BarsInfo, bytes]:
     if hashlib.sha256(rows).hexdigest() != info.sha256:
         raise _broken(path)
     return info, rows
-
-
-def _describe(path: Path) -> BarsInfo:
-    try:
-        with gzip.open(path, "rb") as file:
-            return BarsInfo.model_validate_json(file.readline(65_536).removeprefix(b"# "))
-    except (OSError, EOFError, zlib.error, ValidationError) as error:
-        raise _broken(path) from error
 
 
 def _broken(path: Path) -> ResearchError:

@@ -20,14 +20,15 @@ import pandas as pd
 from domain.errors import ErrorCode, ResearchError
 from engine.bars import (
     COLUMNS,
+    SAMPLES,
     SYMBOL_PATTERN,
     TIMEFRAMES,
     AssetClass,
     BarsInfo,
+    describe,
     encode,
     file_name,
     find_file,
-    list_bars,
 )
 from engine.bars_checks import MIN_BARS, Findings, check_times, check_values
 
@@ -100,14 +101,14 @@ def _checked_names(
 
 
 def _check_vacant(symbol: str, timeframe: str, data_dir: Path, replace: bool) -> None:
-    if find_file(symbol, timeframe, data_dir) is None:
-        return
-    there = next(info for info in list_bars(data_dir) if (info.symbol, info.timeframe) == (symbol, timeframe))
-    if there.synthetic:
+    bundled = SAMPLES / file_name(symbol, timeframe)
+    if bundled.is_file() and describe(bundled).synthetic:
         raise _error(f"{symbol} {timeframe} is the name of a bundled synthetic control. Choose another with --symbol.")
-    if not replace:
+    there = find_file(symbol, timeframe, data_dir)
+    if there is not None and not replace:
+        origin = "bundled" if there.parent == SAMPLES else "imported before"
         raise _error(
-            f"there are bars of {symbol} {timeframe} already ({there.bars:,} bars, {there.source}). "
+            f"there are bars of {symbol} {timeframe} already, {origin}. "
             "Give --replace to use yours instead, or choose another name with --symbol."
         )
 

@@ -356,6 +356,18 @@ def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path,
     assert info.bars == len(load_bars(symbol, "1h", data).frame) == 149
 
 
+def test_a_broken_set_can_be_replaced_as_its_error_says(tmp_path: Path, lines: Lines) -> None:
+    path, data = _write(tmp_path, lines), tmp_path / "data"
+    import_csv(path, data, "MINE", "1h", "fx")
+    (data / "MINE_1h.csv.gz").write_bytes(b"broken")
+    with pytest.raises(ResearchError, match="Import the bars again with --replace"):
+        load_bars("MINE", "1h", data)
+
+    import_csv(path, data, "MINE", "1h", "fx", replace=True)
+
+    assert len(load_bars("MINE", "1h", data).frame) == 200
+
+
 def test_the_synthetic_controls_are_never_replaced(tmp_path: Path, lines: Lines) -> None:
     with pytest.raises(ResearchError, match="is the name of a bundled synthetic control"):
         import_csv(_write(tmp_path, lines), tmp_path / "data", "PLANTED", "1h", "fx", replace=True)
