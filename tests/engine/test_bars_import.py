@@ -348,7 +348,7 @@ def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path,
     path, data = _write(tmp_path, lines), tmp_path / "data"
     if symbol == "MINE":
         import_csv(path, data, symbol, "1h", "fx")
-    with pytest.raises(ResearchError, match=f"there are bars of {symbol} 1h already .*--replace"):
+    with pytest.raises(ResearchError, match=f"there are bars of {symbol} 1h already, .*--replace"):
         import_csv(path, data, symbol, "1h", "fx")
 
     info = import_csv(_write(tmp_path, lines[:150]), data, symbol, "1h", "fx", replace=True)
