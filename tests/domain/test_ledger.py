@@ -223,12 +223,20 @@ def test_another_run_of_the_same_cycle_does_not_own_the_envelope() -> None:
 def test_a_late_record_of_a_forfeited_envelope_turns_charged_into_settled() -> None:
     books = ledger()
     books.open(opening("a", 100), NOON)
-    swept(books) if books.state.sweep_wanted else None
     swept(books, "run-a")
     books.record(call("a", 1, 30), NOON)
     status = books.views.status(NOON)
     assert (status.tokens_settled, status.tokens_charged, status.tokens_held) == (30, 70, 0)
     assert [entry.state for entry in books.views.entries(TODAY).entries] == ["settled", "forfeited"]
+
+
+def test_what_a_run_had_in_flight_when_it_ended_before_midnight_counts_on_the_next_day_too() -> None:
+    late = NOON.replace(hour=23, minute=50)
+    books = ledger(now=late)
+    books.open(opening("a", 100, at=late), late)
+    runs = books.begin_sweep()
+    books.end_sweep([RunReport(run_id=run.run_id, fate=RunFate.ENDED) for run in runs], late)
+    assert [(row.day, row.charged_tokens) for row in books.views.history()] == [(TOMORROW, 100), (TODAY, 100)]
 
 
 def test_a_record_of_an_envelope_that_nobody_knows_still_counts_once() -> None:
