@@ -2,140 +2,42 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle
-from temporalio.exceptions import FailureError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
-from activities.budget import BudgetActivities, ensure_budget, restart_budget
+from activities.budget import ensure_budget, restart_budget
 from domain.cycle import CallUsage
-from domain.envelope import Envelope, ask_to_open
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import (
     BudgetInput,
     BudgetStatus,
-    Closed,
     DayEntries,
-    Granted,
     Limits,
     LimitsChange,
-    Queued,
     Record,
     RecordKind,
-    Refused,
 )
 from workflows.budget import BudgetWorkflow
+
+Start = Callable[..., Awaitable[Any]]
 
 PHASE = "design"
 
 
-class Plan(BaseModel):
-    """What a tiny cycle does. calls: the tokens that each call reports. twice: it sends every message twice."""
-
-    ledger: str
-    tokens: int = 0
-    calls: tuple[int, ...] = ()
-    wait: bool = False
-    hold: bool = False
-    twice: bool = False
-
-
-class Story(BaseModel):
-    """How it ended."""
-
-    admission: str
-    reason: str | None = None
-    active: tuple[str, ...] = ()
-    was_queued: bool = False
-
-
 @workflow.defn
-class TinyCycle:
-    """Opens, makes its calls, holds on until told to go on where planned, closes."""
-
-    def __init__(self) -> None:
-        self.answer: Granted | Refused | None = None
-        self.was_queued = False
-        self.receipt: Closed | None = None
-        self.may_go_on = False
-        self.opened_as = ""
+class Forgetful:
+    """Continues as a ledger without handing over a state."""
 
     @workflow.run
-    async def run(self, plan: Plan) -> Story:
-        info = workflow.info()
-        self.ledger = workflow.get_external_workflow_handle(plan.ledger)
-        self.times = 2 if plan.twice else 1
-        caps = {PHASE: plan.tokens}
-        key = self.opened_as = str(workflow.uuid4())
-        now = workflow.now()
-        await self.say("open", ask_to_open(key, info.workflow_id, info.run_id, caps, Decimal(0), plan.wait, now))
-        await workflow.wait_condition(lambda: self.answer is not None)
-        if isinstance(self.answer, Refused):
-            return Story(
-                admission="refused",
-                reason=self.answer.reason.value,
-                active=self.answer.active_ids,
-                was_queued=self.was_queued,
-            )
-        assert self.answer is not None
-        envelope = Envelope.opened(self.answer, caps)
-        for used in plan.calls:
-            envelope, ticket = envelope.take(PHASE, envelope.free(PHASE), Decimal(0), workflow.now())
-            usage = CallUsage(model="tiny", output=used)
-            envelope, record = envelope.settle(ticket, usage, Decimal(0), workflow.now())
-            await self.say("record", record)
-        await workflow.wait_condition(lambda: self.may_go_on or not plan.hold)
-        await self.say("close", envelope.close(workflow.now()))
-        await workflow.wait_condition(lambda: self.receipt is not None)
-        return Story(admission="granted", was_queued=self.was_queued)
-
-    async def say(self, signal: str, message: object) -> None:
-        sent = 0
-        while sent < self.times:
-            try:
-                await self.ledger.signal(signal, message)
-                sent += 1
-            except FailureError:
-                await workflow.sleep(timedelta(milliseconds=100))
-
-    @workflow.signal
-    def granted(self, message: Granted) -> None:
-        self.answer = message
-
-    @workflow.signal
-    def refused(self, message: Refused) -> None:
-        self.answer = message
-
-    @workflow.signal
-    def queued(self, message: Queued) -> None:
-        self.was_queued = True
-
-    @workflow.signal
-    def closed(self, message: Closed) -> None:
-        self.receipt = message
-
-    @workflow.signal
-    def go_on(self) -> None:
-        self.may_go_on = True
-
-    @workflow.query
-    def key(self) -> str:
-        return self.opened_as
-
-    @workflow.query
-    def state(self) -> str:
-        return self.answer.kind if self.answer else "queued" if self.was_queued else "asking"
+    async def run(self) -> None:
+        workflow.continue_as_new(BudgetInput(limits=Limits()), workflow=BudgetWorkflow.run)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
@@ -143,77 +45,6 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
-
-
-@dataclass
-class House:
-    """One ledger of its own, and the means to start cycles beside it."""
-
-    client: Client
-    queue: str
-    ledger: WorkflowHandle[Any, Any]
-
-    async def cycle(self, **plan: Any) -> WorkflowHandle[TinyCycle, Story]:
-        """Starts a cycle."""
-        return await self.client.start_workflow(
-            TinyCycle.run,
-            Plan(ledger=self.ledger.id, **plan),
-            id=f"cycle-{uuid.uuid4()}",
-            task_queue=f"{self.queue}-cycles",
-        )
-
-    async def reaches(self, cycle: WorkflowHandle[TinyCycle, Story], state: str) -> None:
-        """Waits until the cycle has heard this."""
-
-        async def there() -> bool:
-            return await cycle.query(TinyCycle.state) == state
-
-        await until(there)
-
-    async def status(self) -> BudgetStatus:
-        """The ledger's status."""
-        return await self.ledger.query(BudgetWorkflow.status)
-
-
-@pytest_asyncio.fixture
-async def open_house(temporal_env: WorkflowEnvironment) -> AsyncIterator[Callable[..., Awaitable[House]]]:
-    """Starts a ledger with these limits; its worker in the sandbox, as in production."""
-    client = temporal_env.client
-    queue = f"budget-{uuid.uuid4()}"
-    activities = BudgetActivities(client)
-    ledgers: list[WorkflowHandle[Any, Any]] = []
-
-    async def start(tokens: int = 1_000, active: int = 1, **settings: Any) -> House:
-        limits = Limits(tokens_per_day=tokens, max_active_cycles=active)
-        ledger = await client.start_workflow(
-            BudgetWorkflow.run,
-            BudgetInput(limits=limits, **settings),
-            id=f"budget/{uuid.uuid4()}",
-            task_queue=queue,
-        )
-        ledgers.append(client.get_workflow_handle(ledger.id))
-        return House(client, queue, ledgers[-1])
-
-    async with (
-        Worker(
-            client,
-            task_queue=queue,
-            workflows=[BudgetWorkflow],
-            activities=[activities.ensure_budget, activities.describe_holders],
-        ),
-        Worker(
-            client,
-            task_queue=f"{queue}-cycles",
-            workflows=[TinyCycle],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-        ),
-    ):
-        yield start
-        for ledger in ledgers:
-            await ledger.terminate("the test is over")
-
-
-Start = Callable[..., Awaitable[House]]
 
 
 async def test_what_a_cycle_used_is_settled_and_the_rest_is_free_again(open_house: Start) -> None:
@@ -244,10 +75,10 @@ async def test_queued_cycles_begin_in_the_order_in_which_they_came(open_house: S
     third = await house.cycle(wait=True)
     await house.reaches(third, "queued")
     assert [one.cycle_id for one in await house.ledger.query(BudgetWorkflow.waiting)] == [second.id, third.id]
-    await first.signal(TinyCycle.go_on)
+    await house.go_on(first)
     await house.reaches(second, "granted")
-    assert await third.query(TinyCycle.state) == "queued"
-    await second.signal(TinyCycle.go_on)
+    assert await house.state(third) == "queued"
+    await house.go_on(second)
     assert (await third.result()).was_queued
 
 
@@ -284,7 +115,8 @@ async def test_a_terminated_cycle_frees_its_slot_unasked_and_its_envelope_stays_
     lost = await house.cycle(tokens=400, calls=(100,), hold=True)
 
     async def booked() -> bool:
-        return (await house.status()).tokens_settled == 100
+        status: BudgetStatus = await house.status()
+        return status.tokens_settled == 100
 
     await until(booked)
     await lost.terminate("as by a person in the Web UI")
@@ -302,7 +134,8 @@ async def test_a_terminated_cycle_without_tokens_forfeits_nothing(open_house: St
     await lost.terminate("as by a person in the Web UI")
 
     async def freed() -> bool:
-        return (await house.status()).active == ()
+        status: BudgetStatus = await house.status()
+        return status.active == ()
 
     await until(freed)
     assert (await house.status()).tokens_charged == 0
@@ -316,7 +149,7 @@ async def test_a_cycle_terminated_while_it_waits_is_never_granted_anything(open_
     await house.reaches(lost, "queued")
     await lost.terminate("as by a person in the Web UI")
     assert (await (await house.cycle()).result()).reason == "active_operation_exists"
-    await first.signal(TinyCycle.go_on)
+    await house.go_on(first)
     await first.result()
     status = await house.status()
     assert (status.active, status.waiting, status.tokens_charged) == ((), (), 0)
@@ -341,7 +174,6 @@ async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_
 ) -> None:
     """Every message twice, through many runs of the ledger: 13 fit (12 x 40 + 100 <= 600 < 13 x 40 + 100)."""
     house = await open_house(tokens=600, continue_after_events=40)
-    first_run = (await house.ledger.describe()).run_id
     cycles = [await house.cycle(tokens=100, calls=(15, 25), wait=number % 3 > 0, twice=True) for number in range(30)]
 
     async def settled() -> bool:
@@ -355,7 +187,7 @@ async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_
     stories = [await cycle.result() for cycle in cycles if cycle.id not in waiting]
     granted = [story for story in stories if story.admission == "granted"]
     assert len(granted) == 13
-    assert {await cycle.query(TinyCycle.state) for cycle in cycles if cycle.id in waiting} == {"queued"}
+    assert {await house.state(cycle) for cycle in cycles if cycle.id in waiting} == {"queued"}
     assert {story.reason for story in stories if story.admission == "refused"} <= {
         "budget_exhausted",
         "active_operation_exists",
@@ -363,7 +195,7 @@ async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_
     status = await house.status()
     assert (status.tokens_settled, status.tokens_charged, status.tokens_held) == (13 * 40, 0, 0)
     assert status.invocations_today == 26
-    runs = await _runs(house, first_run)
+    runs = await house.runs()
     assert len(runs) >= 5
     replayer = Replayer(workflows=[BudgetWorkflow], data_converter=house.client.data_converter)
     for run in runs:
@@ -376,7 +208,7 @@ async def test_a_record_sent_again_to_a_later_run_counts_once(open_house: Start)
     cycle = await house.cycle(tokens=100, hold=True)
     await house.reaches(cycle, "granted")
     now = datetime.now(UTC)
-    key = await cycle.query(TinyCycle.key)
+    key = await house.key(cycle)
     run_id = (await cycle.describe()).run_id
     assert run_id is not None
     record = Record(
@@ -393,10 +225,9 @@ async def test_a_record_sent_again_to_a_later_run_counts_once(open_house: Start)
         days=(now.date(),),
         at=now,
     )
-    first_run = (await house.ledger.describe()).run_id
     for _ in range(30):
         await house.ledger.signal(BudgetWorkflow.record, record)
-    assert len(await _runs(house, first_run)) > 1
+    assert len(await house.runs()) > 1
     status = await house.status()
     assert (status.tokens_settled, status.tokens_held, status.invocations_today) == (7, 93, 1)
 
@@ -447,24 +278,3 @@ async def test_a_reason_for_a_pause_that_is_too_long_is_refused(open_house: Star
     with pytest.raises(Exception, match="Workflow update failed"):
         await house.ledger.execute_update(BudgetWorkflow.pause, "x" * 501)
     assert (await house.status()).paused is None
-
-
-@workflow.defn
-class Forgetful:
-    """Continues as a ledger without handing over a state."""
-
-    @workflow.run
-    async def run(self) -> None:
-        workflow.continue_as_new(BudgetInput(limits=Limits()), workflow=BudgetWorkflow.run)
-
-
-async def _runs(house: House, first_run: str | None) -> list[str]:
-    """The ids of the ledger's runs, oldest first."""
-    runs: list[str] = []
-    following = first_run
-    while following:
-        runs.append(following)
-        history = await house.client.get_workflow_handle(house.ledger.id, run_id=following).fetch_history()
-        last = history.events[-1]
-        following = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id or None
-    return runs
