@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -26,6 +25,7 @@ from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
 from client.connection import Unreachable, connect
+from client.exits import leave
 from domain.errors import ResearchError
 from engine.embedded import EmbeddedEngine
 from engine.interface import Engine, Places
@@ -160,4 +160,4 @@ def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

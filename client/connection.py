@@ -61,17 +61,18 @@ async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
     config = _config(settings)
     config["target_host"] = address
     config["namespace"] = namespace
-    # Lazy, so that the first call connects: a refused connection is then told at once instead of being tried for 5 s.
-    client = await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime, lazy=True)
+    # A lazy client's first call tells a refused connection at once, where an eager one tries for seconds. Workers need
+    # an eager one.
+    asking = await Client.connect(**config, lazy=True)
     try:
-        await client.workflow_service.describe_namespace(
+        await asking.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=namespace), timeout=CONNECT_TIMEOUT
         )
     except (RuntimeError, RPCError) as error:
         trouble = _trouble(error, address, namespace)
         if trouble is not None:
             raise Unreachable(trouble) from error
-    return client
+    return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
 
 
 def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> str | None:

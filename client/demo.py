@@ -1,11 +1,11 @@
 """`make demo`: real research cycles on real bars, then a control that shows that the instrument can say yes and no.
 
-Nothing is picked because it looks good: the seed is fixed, and the cycles are the first ones that it gives, up to three,
-ending with the first that is assessed.
+Nothing is picked because it looks good: the seed is fixed, and the cycles are the first ones that it gives, up to
+three, ending with the first that is assessed.
 """
 
 import asyncio
-import sys
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +17,7 @@ from temporalio.client import Client
 from client.connection import Unreachable, connect
 from client.cycles import start_cycle
 from client.dev import DevError, dev_stack
-from client.exits import CommandError
+from client.exits import CommandError, leave
 from client.live import watch
 from client.looks import look_at
 from client.output import Screen
@@ -42,7 +42,7 @@ def main() -> int:
     settings = Settings()
     try:
         return asyncio.run(_demo(settings))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         screen.note("Stopped. What had run is kept; nothing was left running.")
         return 130
     except (DevError, Unreachable) as error:
@@ -54,6 +54,8 @@ def main() -> int:
 
 
 async def _demo(settings: Settings) -> int:
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     console = screen.console()
     _say(
         console,
@@ -156,7 +158,7 @@ def _close(console: Console, settings: Settings, last: CycleStatus) -> None:
         "All of it is kept. To look at it:",
         "  .venv/bin/research list                     every cycle",
         f"  .venv/bin/research show {last.cycle_id}",
-        "  .venv/bin/research dev                      starts server, worker and Web UI again; then the cycle's page is",
+        "  .venv/bin/research dev                      server, worker and Web UI again; the last cycle's page is then",
         f"  {where}" if where else "",
         "",
     )
@@ -173,4 +175,4 @@ def _say(console: Console, *lines: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -27,6 +27,7 @@ from settings import PROJECT, Settings
 
 SERVER_READY = 30.0
 WORKER_READY = 90.0
+RESTART_AFTER = 10.0
 STOP_PATIENCE = 15.0
 SERVER_CONFIG = PROJECT / "temporal-dev" / "dynamic-config.json"
 
@@ -157,9 +158,10 @@ async def _worker(settings: Settings, tell: Callable[[str], None]) -> AsyncItera
         "TEMPORAL_ADDRESS": settings.temporal_address or "",
         "TEMPORAL_NAMESPACE": settings.temporal_namespace or DEFAULT_NAMESPACE,
     }
-    keeper = asyncio.create_task(_keep_worker(log, environment, tell))
+    broken = asyncio.Event()
+    keeper = asyncio.create_task(_keep_worker(log, environment, tell, broken))
     try:
-        await _working(settings, log)
+        await _working(settings, log, broken)
         yield
     finally:
         keeper.cancel()
@@ -167,30 +169,39 @@ async def _worker(settings: Settings, tell: Callable[[str], None]) -> AsyncItera
             await keeper
 
 
-async def _working(settings: Settings, log: Path) -> None:
+async def _working(settings: Settings, log: Path, broken: asyncio.Event) -> None:
     """Wait until the worker has loaded everything and polls."""
     client = await connect(settings)
     try:
         async with asyncio.timeout(WORKER_READY):
-            while not await is_polled(client, settings.task_queue):
+            while not broken.is_set():
+                if await is_polled(client, settings.task_queue):
+                    return
                 await asyncio.sleep(0.1)
-    except TimeoutError as error:
-        raise DevError(f"the worker does not start working. {_ending(log)}") from error
+    except TimeoutError:
+        pass
+    raise DevError(f"the worker does not start working. {_ending(log)}")
 
 
-async def _keep_worker(log: Path, environment: dict[str, str], tell: Callable[[str], None]) -> None:
-    pause = 0.0
+async def _keep_worker(
+    log: Path, environment: dict[str, str], tell: Callable[[str], None], broken: asyncio.Event
+) -> None:
+    """Keep a worker process alive. `broken` is set when one has ended with an error of its own."""
     while True:
-        await asyncio.sleep(pause)
         process = await _spawn(sys.executable, str(PROJECT / "worker.py"), log=log, environment=environment)
         tell(f"Worker           process {process.pid}  (log in {log})")
         try:
             code = await process.wait()
         finally:
             await _stop(process)
-        ending = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        tell(f"The worker {ending}; starting it again. Cycles go on where they were.")
-        pause = 1.0
+        if code >= 0:
+            broken.set()
+            tell(f"The worker ended with code {code}: see {log}. It is started again every {RESTART_AFTER:.0f} s.")
+            await asyncio.sleep(RESTART_AFTER)
+        else:
+            tell(
+                f"The worker was killed by {signal.Signals(-code).name}; starting it again. Cycles go on as they were."
+            )
 
 
 def _ending(log: Path) -> str:
