@@ -34,7 +34,7 @@ class DesignActivity:
             if turn.request.designer is not DesignerKind.OFFLINE:
                 raise ResearchError(
                     ErrorCode.DESIGN_INVALID,
-                    f"this worker has no designer {turn.request.designer.value!r}; start the cycle with --designer offline",
+                    f"this worker has no designer {turn.request.designer.value!r}; use --designer offline",
                 )
             async with beating(f"designing for {turn.request.symbol} {turn.request.timeframe}"):
                 return await asyncio.to_thread(self._design_offline, turn.request)

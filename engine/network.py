@@ -11,7 +11,7 @@ from typing import Literal, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax  # type: ignore[import-untyped]
+import optax
 from jax import Array
 
 from domain.strategy import Mlp, Model

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -27,6 +28,12 @@ QUICK = {
     "matching.numTaskqueueWritePartitions": "1",
 }
 """Without these every task waits for a tick of about 50 ms, and timers for one of a second."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The long forms of the suite."""
+    parser.addoption("--chaos", action="store_true", help="run the long forms of the sampled tests")
+    parser.addoption("--keep-histories", action="store_true", help="write the histories that the replay tests keep")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -104,7 +104,7 @@ async def _funded_turn(
     for attempt in range(lost_answers + 1):
         ticket = purse.take(activity, CEILING_OFFLINE)
         try:
-            answer = await workflow.execute_activity(
+            answer: A = await workflow.execute_activity(
                 activity, turn, result_type=answer_type, summary=summary, **policy.options()
             )
         except ActivityError as error:

@@ -29,9 +29,9 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     if isinstance(cause, ActivityTimeout):
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
-        known = cause.type in set(ErrorCode)
-        code = ErrorCode(cause.type) if known else ErrorCode.INTERNAL_ERROR
-        return CycleFailed(code, cause.message if known else f"{activity} failed: {cause.type}: {cause.message}")
+        if cause.type is not None and cause.type in set(ErrorCode):
+            return CycleFailed(ErrorCode(cause.type), cause.message)
+        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}")
     raise error
 
 

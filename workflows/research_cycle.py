@@ -270,11 +270,12 @@ class ResearchCycleWorkflow:
         summary: str | None = None,
     ) -> R:
         try:
-            return await workflow.execute_activity(
+            result: R = await workflow.execute_activity(
                 activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
             )
         except ActivityError as error:
             raise failure_of(error, activity) from error
+        return result
 
     async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
         """Go through with it, also when a cancel comes in the middle: it comes too late to change the outcome."""

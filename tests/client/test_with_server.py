@@ -107,7 +107,9 @@ async def test_a_second_cycle_is_refused_with_the_id_of_the_active_one(reaching,
 
 async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reaching, place, temporal_env, paused):
     ran = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "--wait", "--timeout", "0.5")
-    cycle_id = ID.search(ran.err).group()
+    found = ID.search(ran.err)
+    assert found is not None
+    cycle_id = found.group()
 
     assert ran.code == 7
     status = await fetch_status(temporal_env.client, LazyRecords(place.settings), cycle_id)

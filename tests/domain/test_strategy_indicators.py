@@ -37,7 +37,10 @@ TALIB = {
 
 def with_value(kind: str, parameter: Parameter, value: float) -> Indicator:
     """The indicator with one parameter set, and those it has to be ordered against out of the way."""
-    others = {"macd": {"fast_period": 1, "slow_period": 200}, "parabolicsar": {"initial_af": 0.001, "max_af": 1}}
+    others: dict[str, dict[str, float]] = {
+        "macd": {"fast_period": 1, "slow_period": 200},
+        "parabolicsar": {"initial_af": 0.001, "max_af": 1},
+    }
     return Indicator(id="a", type=kind, parameters={**others.get(kind, {}), parameter.name: value})
 
 

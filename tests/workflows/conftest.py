@@ -29,7 +29,7 @@ from engine.interface import BacktestJob, Engine, Places, Report, TrainJob
 from engine.pool import JobPool
 from store.cycles import Store
 from store.strategies import StrategyFiles
-from worker import engine_worker, orchestrator
+from worker import Activity, engine_worker, orchestrator
 from workflows.policies import Policies
 from workflows.research_cycle import CycleInput, ResearchCycleWorkflow
 
@@ -175,7 +175,7 @@ async def open_house(
     engine = FaultyEngine(EmbeddedEngine(pool, places), places, faults)
     turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(), faults)
     records, budget = RecordActivities(store, files), BudgetActivities(client)
-    offered = {
+    offered: dict[str, Activity] = {
         "design": turns.design,
         "assess": turns.assess,
         "count_trials": records.count_trials,

@@ -9,6 +9,8 @@ from domain.cycle import Outcome, Phase
 from domain.errors import ErrorCode
 from workflows.policies import Policies
 
+USUAL = Policies()
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -25,7 +27,7 @@ class Scenario:
     cancel_in: Phase | None = None
     broken_model: bool = False
     unserved: str | None = None
-    policies: Policies = Policies()
+    policies: Policies = USUAL
 
 
 COMPLETED, FAILED, CANCELED = (
