@@ -22,7 +22,7 @@ from client.live import watch
 from client.looks import look_at
 from client.output import Screen
 from client.places import places_of
-from client.render_results import render_figures, render_gate, render_places, render_verdict
+from client.render_results import render_places, render_results, render_verdict
 from domain.cycle import CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.results import Verdict
 from engine.bars import SAMPLES
@@ -120,19 +120,17 @@ async def _control(console: Console, client: Client, settings: Settings) -> list
 
 
 async def _run(console: Console, client: Client, settings: Settings, request: CycleRequest) -> CycleStatus:
-    """One cycle with live progress to its end, and its gates."""
+    """One cycle with live progress and its gates, to its end."""
     started = await start_cycle(client, settings, request)
     view = await watch(look_at(client, settings, started.cycle_id), screen)
-    console.print(Group(*(render_gate(gate) for gate in view.cycle.gates), Text("")))
+    console.print()
     return view.cycle
 
 
 def _verdict(cycle: CycleStatus, settings: Settings) -> RenderableType:
-    parts: list[RenderableType] = [render_verdict(cycle)]
-    if cycle.backtest:
-        parts.append(render_figures(cycle.backtest))
-    parts.append(render_places(places_of(cycle, settings)))
-    return Group(*parts, Text(""))
+    # A live view has ended with the verdict already.
+    told = () if screen.is_live else (render_verdict(cycle),)
+    return Group(*told, render_results(cycle), render_places(places_of(cycle, settings)), Text(""))
 
 
 def _control_line(planted: CycleStatus, shuffled: CycleStatus) -> Text:

@@ -153,7 +153,7 @@ def _assessment(assessment: Assessment) -> RenderableType:
     table = _table(2)
     for name, text in lines:
         table.add_row(Text(name, "dim"), text)
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _listed(name: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -186,4 +186,4 @@ def _table(columns: int, header: tuple[str, ...] = ()) -> Table:
 
 
 def _block(heading: Text, body: RenderableType) -> RenderableType:
-    return Group(heading, Padding(body, (0, 0, 0, 2)))
+    return Group(heading, Padding(body, (0, 0, 0, 2), expand=False))

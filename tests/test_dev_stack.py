@@ -28,6 +28,7 @@ OPEN = [
     *("--set", "backtest_min_trades=0"),
 ]
 PATIENCE = 120.0
+RESEARCH = str(Path(sys.executable).with_name("research"))
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Dev:
     def research(self, *arguments: str) -> tuple[int, dict]:
         """A command with its exit code and its JSON."""
         done = subprocess.run(
-            [sys.executable, "-m", "client.main", "-o", "json", *arguments],
+            [RESEARCH, "-o", "json", *arguments],
             env=self.environment,
             capture_output=True,
             timeout=PATIENCE,
@@ -80,14 +81,15 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
     environment |= {"RESEARCH_HOME": str(tmp_path / "home")}
     log = (tmp_path / "dev.log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "client.main", "dev", "--port", str(free_port())],
+        [RESEARCH, "dev", "--port", str(free_port())],
         env=environment,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
-        until(lambda: "ready:" in (tmp_path / "dev.log").read_text())
+        until(lambda: "ready:" in (tmp_path / "dev.log").read_text() or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "dev.log").read_text()
         yield Dev(process, environment)
     finally:
         process.send_signal(signal.SIGINT)
@@ -95,8 +97,10 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
         log.close()
 
 
-def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev) -> None:
-    start = ["start", "--strategy", str(STRATEGY), "--designer", "offline", "--seed", "7", *OPEN]
+def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev, tmp_path: Path) -> None:
+    strategy = tmp_path / "long.yaml"
+    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 600").replace("size: 64", "size: 32"))
+    start = ["start", "--strategy", str(strategy), "--designer", "offline", "--seed", "7", *OPEN]
     code, first = dev.research(*start)
     assert code == 0
 

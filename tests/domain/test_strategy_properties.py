@@ -149,7 +149,8 @@ def whole_strategies(draw: st.DrawFn) -> Strategy:
     frames = draw(st.lists(st.sampled_from(TIMEFRAMES), min_size=1, max_size=3, unique=True))
     days = sorted(draw(st.lists(st.dates(), min_size=2, max_size=2)))
     calculated = [draw(indicators(i)) for i in draw(st.lists(ids, min_size=1, max_size=3, unique=True))]
-    sets, entries = [], []
+    sets: list[FuzzySet] = []
+    entries: list[FuzzyInput | RawInput] = []
     for position, indicator in enumerate(calculated):
         members = [draw(memberships(name)) for name in draw(st.lists(ids, min_size=1, max_size=3, unique=True))]
         sets.append(
