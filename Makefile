@@ -1,5 +1,8 @@
 # Two commands do all the set-up: `make demo` runs real research cycles, `make test` runs the tests.
 
+# Without bytecode every process would compile every library anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -119,7 +119,11 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
         if role is not Role.ENGINE:
             store = await asyncio.to_thread(Store.open, settings.store_url, migrate=True)
             stack.callback(store.close)
-            await ensure_budget(client, settings.task_queue, settings.limits)
+            try:
+                await ensure_budget(client, settings.task_queue, settings.limits)
+            except ResearchError as error:
+                # Cycles that run need a worker all the same; only new ones wait for the ledger.
+                log.error("%s", error)
             activities = orchestrator_activities(client, settings, store)
             await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
         if role is not Role.ORCHESTRATOR:

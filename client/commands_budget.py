@@ -80,6 +80,22 @@ def resume(ctx: typer.Context) -> ExitCode:
     return ExitCode.OK
 
 
+@budget_app.command("restart")
+def restart(ctx: typer.Context) -> ExitCode:
+    """Start a ledger in place of one that was ended. The present day counts as spent. Does nothing while one runs."""
+    from activities.budget import restart_budget
+    from client import budget as ledger
+
+    settings = invocation(ctx).settings()
+
+    async def started(client: "Client") -> "BudgetStatus":
+        await restart_budget(client, settings.task_queue, settings.limits)
+        return await ledger.require_status(client)
+
+    _show(ctx, _with_client(ctx, started))
+    return ExitCode.OK
+
+
 @budget_app.command("entries")
 def entries(
     ctx: typer.Context,

@@ -173,6 +173,7 @@ async def test_ctrl_c_reaches_the_parent_alone_and_leaves_no_process(tmp_path: P
     with start_host("host_writer", str(tmp_path / "written")) as host:
         assert host.stdout is not None
         child = int(await asyncio.to_thread(host.stdout.readline))
+        await until((tmp_path / "written").exists)
         os.kill(child, signal.SIGINT)
         written = (tmp_path / "written").stat().st_size
         await until(lambda: (tmp_path / "written").stat().st_size > written)

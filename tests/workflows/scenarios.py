@@ -14,7 +14,7 @@ USUAL = Policies()
 
 @dataclass(frozen=True)
 class Scenario:
-    """`changes` are made to the request. `cancel_in` holds the phase and cancels it by the signal."""
+    """`changes` are made to the request. `hold_in` does not end by itself; `cancel` is asked for there."""
 
     name: str
     outcome: Outcome
@@ -24,7 +24,8 @@ class Scenario:
     stopped_in: Phase | None = None
     reason: str | None = None
     code: ErrorCode | None = None
-    cancel_in: Phase | None = None
+    hold_in: Phase | None = None
+    cancel: bool = False
     broken_model: bool = False
     unserved: str | None = None
     policies: Policies = USUAL
@@ -37,11 +38,11 @@ COMPLETED, FAILED, CANCELED = (
 )
 
 
-def _impatient(activity: str) -> Policies:
+def _impatient(activity: str, **row: object) -> Policies:
     """A table in which one activity is given up soon."""
     policies = Policies()
-    row = getattr(policies, activity).model_copy(update={"schedule_to_close": timedelta(seconds=1)})
-    return policies.model_copy(update={activity: row, "lost_answers": 1})
+    changed = getattr(policies, activity).model_copy(update=row)
+    return policies.model_copy(update={activity: changed, "lost_answers": 1})
 
 
 SCENARIOS = [
@@ -88,11 +89,20 @@ SCENARIOS = [
         code=ErrorCode.BACKTEST_FAILED,
     ),
     Scenario(
-        "assessor_silent",
+        "assessor_unknown",
         Outcome.FAILED,
         FAILED,
         unserved="assess",
-        policies=_impatient("assess"),
+        policies=_impatient("assess", schedule_to_close=timedelta(seconds=1)),
+        stopped_in=Phase.ASSESSING,
+        code=ErrorCode.INTERNAL_ERROR,
+    ),
+    Scenario(
+        "assessor_silent",
+        Outcome.FAILED,
+        FAILED,
+        hold_in=Phase.ASSESSING,
+        policies=_impatient("assess", start_to_close=timedelta(seconds=1)),
         stopped_in=Phase.ASSESSING,
         code=ErrorCode.ANSWER_LOST,
     ),
@@ -102,7 +112,8 @@ SCENARIOS = [
             Outcome.CANCELLED,
             CANCELED,
             changes=(("strategy", None),) if phase is Phase.DESIGNING else (),
-            cancel_in=phase,
+            hold_in=phase,
+            cancel=True,
             stopped_in=phase,
             reason="I changed my mind",
         )
