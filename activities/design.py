@@ -28,12 +28,12 @@ class DesignActivity:
 
     @activity.defn(name="design")
     async def design(self, turn: DesignTurn) -> DesignAnswer:
-        """One turn. Errors: data_unavailable, design_invalid, envelope_stale, store_unavailable."""
+        """One turn. Errors: data_unavailable, envelope_stale, store_unavailable."""
         with translated():
             check_envelope(turn.granted_run_id)
             if turn.request.designer is not DesignerKind.OFFLINE:
                 raise ResearchError(
-                    ErrorCode.DESIGN_INVALID,
+                    ErrorCode.INTERNAL_ERROR,
                     f"this worker has no designer {turn.request.designer.value!r}; use --designer offline",
                 )
             async with beating(f"designing for {turn.request.symbol} {turn.request.timeframe}"):

@@ -31,7 +31,7 @@ from domain.cycle import Admission, CycleRequest, CycleStatus, Outcome
 from domain.errors import ResearchError
 from engine.interface import CostOverride
 from settings import Settings
-from workflows.research_cycle import CycleInput
+from workflows.cycle_input import CycleInput
 
 CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 QUERY_PATIENCE = timedelta(seconds=5)

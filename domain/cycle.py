@@ -1,8 +1,11 @@
 """The vocabulary of a research cycle: its request, phases, outcomes, and what can be seen of it at any moment."""
 
+import hashlib
+import re
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
 from pydantic import Field
 
@@ -189,6 +192,27 @@ class CycleResult(Frozen):
     strategy: StrategyRef | None = None
     sharpe_ratio: float | None = None
     tokens: int = 0
+
+    @classmethod
+    def of(cls, status: CycleStatus, outcome: Outcome) -> Self:
+        """The short form of a cycle's last status."""
+        return cls(
+            cycle_id=status.cycle_id,
+            outcome=outcome,
+            reason=status.reason,
+            verdict=status.assessment.verdict if status.assessment else None,
+            strategy=status.strategy,
+            sharpe_ratio=status.backtest.sharpe_ratio if status.backtest else None,
+            tokens=status.tokens,
+        )
+
+
+def folder_name(cycle_id: str) -> str:
+    """The cycle's folder among the artifacts: its id, or where that is no file name, what is left of it and a hash."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", cycle_id):
+        return cycle_id
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", cycle_id)[:60]
+    return f"{plain}-{hashlib.sha256(cycle_id.encode()).hexdigest()[:12]}"
 
 
 class TrialRecord(Frozen):

@@ -65,7 +65,6 @@ def training_gate(result: TrainingResult, bounds: GateThresholds) -> GateResult:
 
     The accuracy is balanced, so that a model that always names the commonest class has 1/k and no skill.
     """
-    chance = 0.5 if result.task is Task.REGRESSION else 1 / max(result.classes, 1)
     name = "directional accuracy" if result.task is Task.REGRESSION else "balanced accuracy"
     decrease = None
     if result.train_loss.initial > 0:
@@ -73,7 +72,7 @@ def training_gate(result: TrainingResult, bounds: GateThresholds) -> GateResult:
     ratio = result.model_loss / result.baseline_loss if result.baseline_loss > 0 else None
     return _gate(
         GateName.TRAINING,
-        _at_least(name, result.validation_accuracy, chance + bounds.training_min_skill),
+        _at_least(name, result.validation_accuracy, result.chance + bounds.training_min_skill),
         _at_most("loss ratio to guessing", ratio, bounds.training_max_loss_ratio),
         _at_least("train loss decrease", decrease, bounds.training_min_loss_decrease),
     )

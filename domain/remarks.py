@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from domain.gates import GateResult
-from domain.results import BacktestResult, Hypothesis, Task, TrainingResult
+from domain.results import BacktestResult, Hypothesis, TrainingResult
 
 NARROW = 0.05
 """A gate's check within this fraction of its bound passed narrowly."""
@@ -42,16 +42,6 @@ class Evidence:
     training: TrainingResult
     backtest: BacktestResult
     gates: tuple[GateResult, ...] = ()
-
-    @property
-    def chance(self) -> float:
-        """The accuracy of guessing, as the training gate counts it."""
-        return 0.5 if self.training.task is Task.REGRESSION else 1 / max(self.training.classes, 1)
-
-    @property
-    def skill(self) -> float:
-        """Validation accuracy above chance."""
-        return self.training.validation_accuracy - self.chance
 
     @property
     def accuracy_gap(self) -> float:
@@ -156,10 +146,10 @@ _ONE_STRETCH = (
 STRENGTHS = (
     Strength(
         "skill",
-        lambda e: e.skill > 0,
+        lambda e: e.training.skill > 0,
         lambda e: (
             f"On the validation part the model is right in {_percent(e.training.validation_accuracy)} of cases "
-            f"(guessing: {_percent(e.chance)}, classes weighed alike)."
+            f"(guessing: {_percent(e.training.chance)}, classes weighed alike)."
         ),
     ),
     Strength(
@@ -172,7 +162,7 @@ STRENGTHS = (
     ),
     Strength(
         "small gap",
-        lambda e: e.skill > 0 and e.accuracy_gap <= SMALL_GAP,
+        lambda e: e.training.skill > 0 and e.accuracy_gap <= SMALL_GAP,
         lambda e: (
             f"Accuracy hardly falls from train to validation ({_percent(e.training.train_accuracy)} to "
             f"{_percent(e.training.validation_accuracy)})."

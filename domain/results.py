@@ -89,6 +89,16 @@ class TrainingResult(Frozen):
     seed: int
     seconds: float = Field(ge=0)
 
+    @property
+    def chance(self) -> float:
+        """The accuracy of a model without skill: one half for a regression, else one in the number of classes."""
+        return 0.5 if self.task is Task.REGRESSION else 1 / max(self.classes, 1)
+
+    @property
+    def skill(self) -> float:
+        """The validation accuracy above chance, as the training gate counts it."""
+        return self.validation_accuracy - self.chance
+
 
 class Figures(Frozen):
     """The figures of an equity curve. None where the figure is undefined (a Sharpe ratio without variance)."""

@@ -20,7 +20,7 @@ from sqlmodel import col
 from domain.cycle import CycleStatus, MemorySnapshot, Outcome
 from domain.errors import ErrorCode, ResearchError
 from domain.gates import GateName
-from domain.results import Hypothesis, Task, TrainingResult
+from domain.results import Hypothesis
 from store import database
 from store.memory import MAX_TRIALS, select_trials, snapshot_of, trial_from
 from store.strategies import DesignFacts
@@ -207,7 +207,7 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
         "memory_snapshot": _storable(status.memory_snapshot),
         "data_sha256": tested.data_sha256 if tested else None,
         "validation_accuracy": training.validation_accuracy if training else None,
-        "validation_skill": _skill(training) if training else None,
+        "validation_skill": training.skill if training else None,
         "training_gate_passed": passed.get(GateName.TRAINING),
         "backtested": backtest is not None,
         "sharpe_ratio": backtest.sharpe_ratio if backtest else None,
@@ -221,12 +221,6 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
         "ended_at": status.ended_at,
         "status": status.model_dump(mode="json"),
     }
-
-
-def _skill(training: TrainingResult) -> float:
-    """Validation accuracy above chance, as the training gate counts it."""
-    chance = 0.5 if training.task is Task.REGRESSION else 1 / max(training.classes, 1)
-    return training.validation_accuracy - chance
 
 
 def _left(row: int, position: int, hypothesis: Hypothesis) -> dict[str, object]:

@@ -5,15 +5,18 @@ that a workflow leaves behind unsent is lost with it.
 """
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.cycle import Admission, AdmissionState
+    from domain.envelope import Envelope, ask_to_open
     from domain.ledger import (
         Close,
         Closed,
@@ -26,9 +29,14 @@ with workflow.unsafe.imports_passed_through():
         Refused,
         budget_workflow_id,
     )
-    from workflows.policies import Policies
+    from workflows.failures import CycleFailed, call
+    from workflows.policies import ActivityPolicy
 
 RESEND_AFTER = timedelta(seconds=60)
+"""After this long without any answer a message is sent again; the ledger answers a repeated one as the first."""
+
+RESEND_QUEUED = timedelta(minutes=30)
+"""A cycle in the queue asks again this often, so that a ledger which a person had to restart hears of it."""
 
 _Message = Open | Record | Close
 
@@ -36,65 +44,56 @@ _Message = Open | Record | Close
 class LedgerLink:
     """One cycle's link to the ledger. Its `on_*` methods are called by the cycle's signal handlers."""
 
-    def __init__(self, scope: str | None, limits: Limits, task_queue: str, policies: Policies) -> None:
+    def __init__(self, scope: str | None, limits: Limits, task_queue: str, policy: ActivityPolicy) -> None:
         self.admission = Admission(state=AdmissionState.PENDING)
         self.granted: Granted | None = None
         self.unreachable: str | None = None
         self._ensure = EnsureBudget(scope=scope, limits=limits, task_queue=task_queue)
         self._ledger = budget_workflow_id(scope)
-        self._policies = policies
+        self._policy = policy
         self._key: str | None = None
         self._closed = False
-        self._calls = 0
         self._outbox: deque[tuple[str, _Message]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def open(self, tokens: int, usd: Decimal | None, wait: bool) -> Admission:
+    async def open(self, caps: Mapping[str, int], usd: Decimal | None, wait: bool) -> Admission:
         """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked."""
         info = workflow.info()
         self.admission = Admission(state=AdmissionState.PENDING)
-        self.granted, self._closed, self._calls = None, False, 0
+        self.granted, self._closed = None, False
         self._key = str(workflow.uuid4())
-        await self._ensure_ledger()
-        self._send(
-            "open",
-            Open(
-                cycle_id=info.workflow_id,
-                run_id=info.run_id,
-                at=workflow.now(),
-                key=self._key,
-                tokens=tokens,
-                usd=usd,
-                wait=wait,
-            ),
-        )
-        await workflow.wait_condition(
-            lambda: self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED),
-            timeout_summary="waiting for the budget ledger",
-        )
+        message = ask_to_open(self._key, info.workflow_id, info.run_id, caps, usd, wait, workflow.now())
+        while not self._decided():
+            self._send("open", message)
+            patience = RESEND_QUEUED if self.admission.state is AdmissionState.QUEUED else RESEND_AFTER
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    self._decided, timeout=patience, timeout_summary="waiting for the budget ledger"
+                )
         return self.admission
 
     def record(self, record: Record) -> None:
         """Put one call into the books, in its own time."""
-        self._calls += 1
         self._send("record", record)
 
-    async def close(self) -> None:
+    async def close(self, envelope: Envelope | None) -> None:
         """Give back what is left, or leave the queue, and wait until the ledger has acknowledged it."""
         if self._key is None or self.admission.state is AdmissionState.REFUSED:
             return
-        info = workflow.info()
-        message = Close(
-            cycle_id=info.workflow_id, run_id=info.run_id, at=workflow.now(), key=self._key, calls=self._calls
-        )
+        info, now = workflow.info(), workflow.now()
+        message = Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=self._key)
+        if envelope is not None and envelope.key == self._key:
+            # A run that was reset speaks for itself alone: it can't close the envelope of the run before it.
+            message = envelope.close(now).model_copy(update={"run_id": info.run_id})
         while not self._closed:
             self._send("close", message)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self._closed, timeout=RESEND_AFTER, timeout_summary="waiting for the ledger's receipt"
                 )
-            except TimeoutError:
-                await self._ensure_ledger()
+
+    def _decided(self) -> bool:
+        return self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED)
 
     def on_granted(self, message: Granted) -> None:
         """The funds are held, and with them the slot."""
@@ -128,19 +127,21 @@ class LedgerLink:
             signal, message = self._outbox[0]
             try:
                 await ledger.signal(signal, message)
-            except (ApplicationError, FailureError) as error:
-                # No ledger runs. A new one is started only where none was ever ended; else a person is needed.
-                self.unreachable = f"the budget ledger {self._ledger!r} does not answer: {error.message}"
-                await workflow.sleep(RESEND_AFTER, summary="before sending to the ledger again")
+            except FailureError:
                 await self._ensure_ledger()
             else:
                 self.unreachable = None
                 self._outbox.popleft()
 
     async def _ensure_ledger(self) -> None:
-        await workflow.execute_activity(
-            "ensure_budget", self._ensure, **self._policies.ledger.options(), summary="see that the budget ledger runs"
-        )
+        """No ledger runs. A first one is started; in place of one that was ended only a person may start another."""
+        try:
+            await call(
+                "ensure_budget", self._ensure, type(None), self._policy, summary="see that the budget ledger runs"
+            )
+        except CycleFailed as failure:
+            self.unreachable = failure.message
+            await workflow.sleep(RESEND_AFTER, summary="before the budget ledger is tried again")
 
 
 def _decision(state: AdmissionState, message: Refused | Queued) -> Admission:

@@ -11,6 +11,7 @@ what was granted after the point of the reset.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from temporalio import workflow
@@ -76,10 +77,10 @@ class BudgetWorkflow:
         """Serves until the history is long enough, then continues as new with everything that is known."""
         ticker = asyncio.create_task(self._tick())
         self._proceed()
-        await self._until_long_enough()
+        await self._until(self._long_enough)
         self._stopping = True
         ticker.cancel()
-        await workflow.wait_condition(lambda: not self._in_flight and self._sweep is None)
+        await self._until(lambda: not self._in_flight and self._sweep is None)
         workflow.continue_as_new(
             self._settings.model_copy(
                 update={
@@ -211,16 +212,16 @@ class BudgetWorkflow:
             self._next_tick = None
             self._reply(self._ledger.tick(workflow.now(), sweep=True))
 
-    async def _until_long_enough(self) -> None:
+    async def _until(self, condition: Callable[[], bool]) -> None:
         try:
-            await workflow.wait_condition(self._long_enough)
+            await workflow.wait_condition(condition)
         except asyncio.CancelledError:
             # Cancelled tasks also mean that a worker drops this run from its cache; that one must be let through.
             if workflow.cancellation_reason() is None or self._cancel_heard:
                 raise
             self._cancel_heard = True
             self._reply(self._ledger.pause("somebody asked Temporal to cancel the ledger", workflow.now()))
-            await workflow.wait_condition(self._long_enough)
+            await workflow.wait_condition(condition)
 
     def _long_enough(self) -> bool:
         info = workflow.info()

@@ -1,9 +1,16 @@
-"""What an activity's failure means for the cycle: its code and a message for people."""
+"""Activities as a cycle calls them, and what their failure means: a code, and a message for people."""
 
+from typing import TypeVar
+
+from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from domain.errors import ErrorCode
+with workflow.unsafe.imports_passed_through():
+    from domain.errors import ErrorCode
+    from workflows.policies import ActivityPolicy
+
+R = TypeVar("R")
 
 _SILENT = {
     "design": ErrorCode.ANSWER_LOST,
@@ -21,6 +28,24 @@ class CycleFailed(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+async def call(
+    activity: str,
+    argument: object,
+    result_type: type[R],
+    policy: ActivityPolicy,
+    task_queue: str | None = None,
+    summary: str | None = None,
+) -> R:
+    """Run an activity to its end by its policy. Raises CycleFailed, or the cancel as it came."""
+    try:
+        result: R = await workflow.execute_activity(
+            activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
+        )
+    except ActivityError as error:
+        raise failure_of(error, activity) from error
+    return result
 
 
 def failure_of(error: ActivityError, activity: str) -> CycleFailed:

@@ -52,6 +52,9 @@ class ActivityPolicy(Frozen):
 
 HEARTBEAT = timedelta(seconds=10)
 
+AT_ALL = timedelta(days=30)
+"""The bound of work that may have to wait for somebody: a worker that is off over a weekend is no error."""
+
 MAY_HAVE_BEEN_BILLED = (
     ErrorCode.ANSWER_LOST.value,
     ErrorCode.ANTHROPIC_TIMEOUT.value,
@@ -73,17 +76,17 @@ class Policies(Frozen):
 
     design: ActivityPolicy = _TURN
     train: ActivityPolicy = ActivityPolicy(
-        start_to_close=timedelta(hours=4), schedule_to_close=timedelta(hours=24), heartbeat=HEARTBEAT, attempts=5
+        start_to_close=timedelta(hours=4), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5
     )
     backtest: ActivityPolicy = ActivityPolicy(
-        start_to_close=timedelta(hours=2), schedule_to_close=timedelta(hours=12), heartbeat=HEARTBEAT, attempts=5
+        start_to_close=timedelta(hours=2), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5
     )
     assess: ActivityPolicy = _TURN
     record: ActivityPolicy = ActivityPolicy(
-        start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(hours=24), longest_retry=timedelta(minutes=1)
+        start_to_close=timedelta(seconds=30), schedule_to_close=AT_ALL, longest_retry=timedelta(minutes=1)
     )
     ledger: ActivityPolicy = ActivityPolicy(
-        start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(hours=24), longest_retry=timedelta(minutes=1)
+        start_to_close=timedelta(seconds=10), schedule_to_close=AT_ALL, first_retry=timedelta(seconds=1), attempts=3
     )
     request_cancel: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=10),

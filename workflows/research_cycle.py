@@ -8,15 +8,12 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import Field
-
     from domain.cycle import (
         Admission,
         AdmissionState,
-        CycleRequest,
         CycleResult,
         CycleStatus,
         DesignerKind,
@@ -25,37 +22,27 @@ with workflow.unsafe.imports_passed_through():
         Phase,
         PhaseTiming,
         StrategyRef,
+        folder_name,
     )
     from domain.envelope import Envelope
     from domain.errors import ErrorCode
     from domain.gates import GateResult, backtest_gate, training_gate
-    from domain.ledger import Closed, Granted, Limits, Queued, Refused, RunRef
+    from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
     from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
-    from engine.interface import BacktestJob, CostOverride, TrainJob
+    from engine.interface import BacktestJob, TrainJob
     from workflows import search_attributes
     from workflows.admission import LedgerLink
-    from workflows.conversation import Answer, Purse, converse
+    from workflows.conversation import Answer, Spending, converse
+    from workflows.cycle_input import CycleInput
     from workflows.details import current_details
-    from workflows.failures import CycleFailed, failure_of
-    from workflows.policies import ActivityPolicy, Policies
+    from workflows.failures import CycleFailed, call
+    from workflows.policies import ActivityPolicy
 
 MAX_REASON = 500
 
 A = TypeVar("A", bound=Answer)
 R = TypeVar("R")
-
-
-class CycleInput(Frozen):
-    """A request, and everything about the house that the cycle must not look up for itself."""
-
-    request: CycleRequest
-    engine_queue: str
-    limits: Limits = Field(Limits(), description="for the ledger, should this cycle be the one that starts it")
-    costs: CostOverride = CostOverride()
-    design_token_cap: int = Field(90_000, ge=0)
-    assess_token_cap: int = Field(30_000, ge=0)
-    policies: Policies = Policies()
 
 
 class _Stop(Exception):
@@ -75,9 +62,11 @@ class ResearchCycleWorkflow:
     def __init__(self, start: CycleInput) -> None:
         info = workflow.info()
         self._start = start
+        self._main: asyncio.Task[Any] | None = None
         self._cancel_reason: str | None = None
-        self._purse: Purse | None = None
-        self._link = LedgerLink(start.request.budget_scope, start.limits, info.task_queue, start.policies)
+        self._ending: str | None = None
+        self._spending: Spending | None = None
+        self._link = LedgerLink(start.request.budget_scope, start.limits, info.task_queue, start.policies.ledger)
         self._status = CycleStatus(
             cycle_id=info.workflow_id, run_id=info.run_id, request=start.request, started_at=workflow.now()
         )
@@ -85,6 +74,7 @@ class ResearchCycleWorkflow:
     @workflow.run
     async def run(self, start: CycleInput) -> CycleResult:
         """Research, then record and give back whatever happens. Fails with the error code, or as cancelled."""
+        self._main = asyncio.current_task()
         try:
             await self._research()
             outcome, reason, failure = Outcome.COMPLETED, None, None
@@ -93,20 +83,22 @@ class ResearchCycleWorkflow:
         except CycleFailed as error:
             outcome, reason = Outcome.FAILED, error.message
             failure = Failure(phase=self._status.phase, code=error.code, message=error.message)
-        except BaseException as error:
-            # Anything but a cancel is a defect of this code: the workflow task fails and is tried again once mended.
-            if not is_cancelled_exception(error):
-                raise
-            outcome, reason, failure = Outcome.CANCELLED, self._cancel_reason or "cancelled", None
-        try:
-            await self._undisturbed(self._finish(outcome, reason, failure))
-        except CycleFailed as error:
-            raise ApplicationError(error.message, type=error.code.value, non_retryable=True) from error
+        except (FailureError, asyncio.CancelledError) as error:
+            # Other exceptions are defects of this code: the workflow task fails, and goes on once they are mended.
+            if is_cancelled_exception(error):
+                if workflow.cancellation_reason() is None and self._cancel_reason is None:
+                    raise  # A worker drops this run from its cache: nobody has cancelled anything.
+                outcome, reason, failure = Outcome.CANCELLED, self._cancel_reason or "cancelled", None
+            else:
+                outcome, reason = Outcome.FAILED, str(error)
+                failure = Failure(phase=self._status.phase, code=ErrorCode.INTERNAL_ERROR, message=str(error))
+        await self._undisturbed(self._finish(outcome, reason, failure))
+        failure = self._status.failure
         if outcome is Outcome.CANCELLED:
             raise asyncio.CancelledError(reason)
         if failure is not None:
             raise ApplicationError(failure.message, type=failure.code.value, non_retryable=True)
-        return self._result()
+        return CycleResult.of(self._status, outcome)
 
     async def _research(self) -> None:
         request = self._status.request
@@ -124,10 +116,11 @@ class ResearchCycleWorkflow:
     async def _admit(self, wait: bool) -> None:
         self._enter(Phase.QUEUED)
         caps = self._caps()
-        admission = await self._link.open(sum(caps.values()), None, wait)
+        admission = await self._link.open(caps, None, wait)
         if admission.state is AdmissionState.REFUSED or self._link.granted is None:
             raise _Stop(Outcome.REFUSED, admission.reason)
-        self._purse = Purse(Envelope.opened(self._link.granted, caps), self._link)
+        model = self._start.request.model or self._start.request.designer.value
+        self._spending = Spending(Envelope.opened(self._link.granted, caps), self._link, model)
 
     async def _design(self) -> None:
         self._enter(Phase.DESIGNING)
@@ -150,7 +143,7 @@ class ResearchCycleWorkflow:
     async def _train(self) -> TrainingResult:
         self._enter(Phase.TRAINING)
         job = TrainJob(
-            cycle_id=self._status.cycle_id,
+            cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
             symbol=self._start.request.symbol,
             timeframe=self._start.request.timeframe,
@@ -162,9 +155,9 @@ class ResearchCycleWorkflow:
 
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
         self._enter(Phase.BACKTESTING)
-        earlier = await self._activity("count_trials", training.data_sha256, int, self._start.policies.record)
+        earlier = await call("count_trials", training.data_sha256, int, self._start.policies.record)
         job = BacktestJob(
-            cycle_id=self._status.cycle_id,
+            cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
             symbol=self._start.request.symbol,
             timeframe=self._start.request.timeframe,
@@ -206,8 +199,8 @@ class ResearchCycleWorkflow:
             reason=reason,
             failure=failure,
             waiting_for=None,
-            tokens=self._purse.envelope.tokens_spent if self._purse else 0,
-            cost_usd=self._purse.envelope.spent_usd if self._purse else Decimal(0),
+            tokens=self._spending.envelope.tokens_spent if self._spending else 0,
+            cost_usd=self._spending.envelope.spent_usd if self._spending else Decimal(0),
             ended_at=workflow.now(),
         )
         self._index(
@@ -217,11 +210,22 @@ class ResearchCycleWorkflow:
         )
         if outcome is Outcome.CANCELLED:
             workflow.upsert_memo({"cancel_reason": reason})
+        self._ending = "its results to be recorded"
         try:
-            await self._activity("record", self.status(), bool, self._start.policies.record)
-        finally:
-            await self._link.close()
-            await workflow.wait_condition(workflow.all_handlers_finished)
+            await call(
+                "record", self.status().model_copy(update={"waiting_for": None}), bool, self._start.policies.record
+            )
+        except CycleFailed as error:
+            self._set(
+                outcome=Outcome.FAILED,
+                reason=error.message,
+                failure=Failure(phase=Phase.DONE, code=error.code, message=error.message),
+            )
+            self._index(search_attributes.OUTCOME.value_set(Outcome.FAILED.value))
+        self._ending = "the budget ledger's receipt"
+        await self._link.close(self._spending.envelope if self._spending else None)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._ending = None
 
     async def _converse(
         self,
@@ -234,19 +238,18 @@ class ResearchCycleWorkflow:
     ) -> A:
         phase = self._status.phase
         while True:
-            if self._purse is None:
+            if self._spending is None:
                 raise AssertionError("a conversation needs an envelope")
-            granted = self._purse.envelope.run_id
+            granted = self._spending.envelope.run_id
             try:
                 return await converse(
                     activity,
                     lambda number, granted=granted: turn(granted, number),  # type: ignore[misc]
                     finished,
                     answer_type,
-                    self._purse,
+                    self._spending,
                     policy,
                     self._start.policies.lost_answers,
-                    self._start.request.model or self._start.request.designer.value,
                     summary,
                 )
             except CycleFailed as failure:
@@ -258,24 +261,7 @@ class ResearchCycleWorkflow:
 
     async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
-        return await self._activity(activity, job, result_type, policy, self._start.engine_queue, summary)
-
-    async def _activity(
-        self,
-        activity: str,
-        argument: object,
-        result_type: type[R],
-        policy: ActivityPolicy,
-        task_queue: str | None = None,
-        summary: str | None = None,
-    ) -> R:
-        try:
-            result: R = await workflow.execute_activity(
-                activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
-            )
-        except ActivityError as error:
-            raise failure_of(error, activity) from error
-        return result
+        return await call(activity, job, result_type, policy, self._start.engine_queue, summary)
 
     async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
         """Go through with it, also when a cancel comes in the middle: it comes too late to change the outcome."""
@@ -322,31 +308,17 @@ class ResearchCycleWorkflow:
     def _index(self, *updates: SearchAttributeUpdate[Any]) -> None:
         workflow.upsert_search_attributes(updates)
 
-    def _result(self) -> CycleResult:
-        status = self._status
-        return CycleResult(
-            cycle_id=status.cycle_id,
-            outcome=status.outcome or Outcome.COMPLETED,
-            reason=status.reason,
-            verdict=status.assessment.verdict if status.assessment else None,
-            strategy=status.strategy,
-            sharpe_ratio=status.backtest.sharpe_ratio if status.backtest else None,
-            tokens=status.tokens,
-        )
-
     @workflow.query
     def status(self) -> CycleStatus:
         """Everything known of the cycle so far."""
-        if self._status.outcome is not None:
-            return self._status.model_copy(update={"admission": self._link.admission})
-        return self._status.model_copy(
-            update={
-                "admission": self._link.admission,
-                "waiting_for": self._link.unreachable or self._queue_place(),
-                "tokens": self._purse.envelope.tokens_spent if self._purse else 0,
-                "cost_usd": self._purse.envelope.spent_usd if self._purse else Decimal(0),
-            }
-        )
+        live: dict[str, object] = {"admission": self._link.admission}
+        if self._status.outcome is None:
+            live["waiting_for"] = self._link.unreachable or self._queue_place()
+            live["tokens"] = self._spending.envelope.tokens_spent if self._spending else 0
+            live["cost_usd"] = self._spending.envelope.spent_usd if self._spending else Decimal(0)
+        elif self._ending:
+            live["waiting_for"] = self._link.unreachable or self._ending
+        return self._status.model_copy(update=live)
 
     def _queue_place(self) -> str | None:
         admission = self._link.admission
@@ -356,9 +328,22 @@ class ResearchCycleWorkflow:
 
     @workflow.update
     async def admission(self) -> Admission:
-        """The ledger's decision, as soon as there is one: granted, refused, or a place in the queue."""
-        await workflow.wait_condition(lambda: self._link.admission.state is not AdmissionState.PENDING)
-        return self._link.admission
+        """The ledger's decision, as soon as there is one: granted, refused, or a place in the queue.
+
+        Still pending, with a message, where the cycle ended before the decision or no ledger can be reached.
+        """
+        await workflow.wait_condition(
+            lambda: (
+                self._link.admission.state is not AdmissionState.PENDING
+                or self._link.unreachable is not None
+                or self._status.outcome is not None
+            )
+        )
+        if self._link.admission.state is not AdmissionState.PENDING:
+            return self._link.admission
+        return Admission(
+            state=AdmissionState.PENDING, message=self._link.unreachable or "the cycle ended before it was admitted"
+        )
 
     @workflow.signal
     async def cancel(self, reason: str = "") -> None:
@@ -368,12 +353,17 @@ class ResearchCycleWorkflow:
         self._cancel_reason = reason[:MAX_REASON] or "cancelled"
         # Only the server can close a workflow as cancelled, so that is asked of it: one way for signal and Web UI.
         info = workflow.info()
-        await workflow.execute_activity(
-            "request_cancel",
-            RunRef(cycle_id=info.workflow_id, run_id=info.run_id),
-            summary="ask the server to cancel this cycle",
-            **self._start.policies.request_cancel.options(),
-        )
+        try:
+            await workflow.execute_activity(
+                "request_cancel",
+                RunRef(cycle_id=info.workflow_id, run_id=info.run_id),
+                summary="ask the server to cancel this cycle",
+                **self._start.policies.request_cancel.options(),
+            )
+        except ActivityError:
+            # The server refuses it to this worker. The work ends all the same; the workflow then closes as failed.
+            if self._main:
+                self._main.cancel()
 
     @workflow.signal
     def granted(self, message: Granted) -> None:

@@ -31,7 +31,8 @@ from store.cycles import Store
 from store.strategies import StrategyFiles
 from worker import Activity, engine_worker, orchestrator
 from workflows.policies import Policies
-from workflows.research_cycle import CycleInput, ResearchCycleWorkflow
+from workflows.cycle_input import CycleInput
+from workflows.research_cycle import ResearchCycleWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
 SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
