@@ -6,6 +6,7 @@ import uuid
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
@@ -18,94 +19,86 @@ from .conftest import House
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 
-RESET_IN = [(Phase.DESIGNING, "design", {"strategy": None, "seed": 3}), (Phase.ASSESSING, "assess", {})]
+RESET_IN = [
+    pytest.param(Phase.DESIGNING, "design", {"strategy": None, "seed": 3}, id="design"),
+    pytest.param(Phase.ASSESSING, "assess", {}, id="assess"),
+]
 
 
-@pytest.mark.parametrize(("phase", "turn", "changes"), RESET_IN, ids=lambda value: value if type(value) is str else "")
-async def test_a_reset_cycle_opens_an_envelope_of_its_own_and_goes_on_to_its_end(
+@pytest.mark.parametrize(("phase", "turn", "changes"), RESET_IN)
+async def test_a_cycle_reset_before_a_turn_opens_an_envelope_of_its_own_and_leaves_nothing_held(
     phase: Phase, turn: str, changes: dict[str, object], house: House, keep_history
 ) -> None:
     house.faults.hold = phase
-    first, _ = await house.start(house.request(**changes))
+    started, _ = await house.start(house.request(**changes))
     await asyncio.wait_for(house.faults.held.wait(), 60)
     house.faults.hold = None
-    second = await reset(house, first, before=turn)
-    result = await asyncio.wait_for(second.result(), 60)
-    await keep_history(f"reset_while_{phase.value}", second)
+    before, now = await reset(house, started, turn)
+    result = await asyncio.wait_for(now.result(), 60)
+    await keep_history(f"reset_while_{phase.value}", now)
 
     assert result.outcome is Outcome.COMPLETED
-    before, now = (await first.fetch_history()).run_id, second.run_id
-    assert before != now
-    assert (await first.describe()).status is WorkflowExecutionStatus.TERMINATED
-    assert await failures(second, turn) == [ErrorCode.ENVELOPE_STALE.value]
-    assert [message.run_id for message in await opened(second)] == [before, now]
-    status = await second.query(ResearchCycleWorkflow.status)
-    assert status.run_id == now
+    assert (await before.describe()).status is WorkflowExecutionStatus.TERMINATED
+    assert await failures(now, turn) == [ErrorCode.ENVELOPE_STALE.value]
+    first, second = await opened(now)
+    assert (first[0], second[0]) == (before.run_id, now.run_id)
+    assert first[1] != second[1]
+    status = await now.query(ResearchCycleWorkflow.status)
+    assert status.run_id == now.run_id
     assert [timing.phase for timing in status.timings].count(Phase.QUEUED) == 2
-    assert house.store.get(second.id) == status
-
-
-async def test_the_slot_of_the_run_that_was_reset_is_found_by_a_sweep_and_nothing_stays_held(house: House) -> None:
-    house.faults.hold = Phase.ASSESSING
-    first, _ = await house.start(house.request())
-    await asyncio.wait_for(house.faults.held.wait(), 60)
-    house.faults.hold = None
-    second = await reset(house, first, before="assess")
+    assert house.store.get(now.id) == status
     ledger = house.client.get_workflow_handle(budget_workflow_id(house.scope))
-    await asyncio.wait_for(second.result(), 60)
-
-    sweeps = [
-        event
-        async for event in ledger.fetch_history_events()
-        if event.activity_task_scheduled_event_attributes.activity_type.name == "describe_holders"
-    ]
-    assert sweeps
-    status = await ledger.query("status", result_type=BudgetStatus)
-    assert (status.active, status.waiting, status.tokens_held, status.tokens_charged) == ((), (), 0, 0)
+    assert "describe_holders" in [name for _, name in scheduled(await events(ledger))]
+    balance = await ledger.query("status", result_type=BudgetStatus)
+    assert (balance.active, balance.waiting, balance.tokens_held, balance.tokens_charged) == ((), (), 0, 0)
 
 
-async def reset(house: House, cycle: Cycle, before: str) -> Cycle:
-    """Reset to the workflow task that asked for this activity: what is known up to there is replayed, grant and all."""
-    task = next(
-        event.activity_task_scheduled_event_attributes.workflow_task_completed_event_id
-        for event in (await cycle.fetch_history()).events
-        if event.activity_task_scheduled_event_attributes.activity_type.name == before
+async def reset(house: House, cycle: Cycle, before: str) -> tuple[Cycle, Cycle]:
+    """Reset to the task that asked for this activity: all before it is replayed, the grant too. Old run and new."""
+    old = house.client.get_workflow_handle_for(
+        ResearchCycleWorkflow.run, cycle.id, run_id=(await cycle.describe()).run_id
     )
-    run_id = (await cycle.describe()).run_id
+    assert old.run_id
     answer = await house.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=house.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=cycle.id, run_id=run_id),
+            workflow_execution=WorkflowExecution(workflow_id=old.id, run_id=old.run_id),
             reason="as by a person in the Web UI",
-            workflow_task_finish_event_id=task,
+            workflow_task_finish_event_id=next(asked for asked, name in scheduled(await events(old)) if name == before),
             request_id=str(uuid.uuid4()),
         )
     )
-    return house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
+    return old, house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
+
+
+async def events(workflow: WorkflowHandle) -> list[HistoryEvent]:
+    return list((await workflow.fetch_history()).events)
+
+
+def scheduled(history: list[HistoryEvent]) -> list[tuple[int, str]]:
+    """The activities asked for: the id of the workflow task that asked, and the activity's name."""
+    asked = [event.activity_task_scheduled_event_attributes for event in history if is_(event, "SCHEDULED")]
+    return [(one.workflow_task_completed_event_id, one.activity_type.name) for one in asked]
 
 
 async def failures(cycle: Cycle, activity: str) -> list[str]:
-    """The error types with which this activity failed, as the history tells them."""
-    events = (await cycle.fetch_history()).events
-    scheduled = {
+    """The error types with which this activity failed."""
+    history = await events(cycle)
+    asked = {
         event.event_id
-        for event in events
+        for event in history
         if event.activity_task_scheduled_event_attributes.activity_type.name == activity
     }
-    return [
-        event.activity_task_failed_event_attributes.failure.application_failure_info.type
-        for event in events
-        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
-        and event.activity_task_failed_event_attributes.scheduled_event_id in scheduled
-    ]
+    failed = [event.activity_task_failed_event_attributes for event in history if is_(event, "FAILED")]
+    return [one.failure.application_failure_info.type for one in failed if one.scheduled_event_id in asked]
 
 
-async def opened(cycle: Cycle) -> list[Open]:
-    """What the cycle asked of the ledger."""
-    return [
-        Open.model_validate_json(
-            event.signal_external_workflow_execution_initiated_event_attributes.input.payloads[0].data
-        )
-        for event in (await cycle.fetch_history()).events
-        if event.signal_external_workflow_execution_initiated_event_attributes.signal_name == "open"
-    ]
+async def opened(cycle: Cycle) -> list[tuple[str, str]]:
+    """The envelopes asked for, by the run that was reset too: run id and key. What was sent twice stands once."""
+    sent = [event.signal_external_workflow_execution_initiated_event_attributes for event in await events(cycle)]
+    asked = [Open.model_validate_json(one.input.payloads[0].data) for one in sent if one.signal_name == "open"]
+    return list(dict.fromkeys((message.run_id, message.key) for message in asked))
+
+
+def is_(event: HistoryEvent, end: str) -> bool:
+    return EventType.Name(event.event_type) == f"EVENT_TYPE_ACTIVITY_TASK_{end}"
