@@ -10,9 +10,11 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -24,9 +26,12 @@ from activities.design import DesignActivity
 from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
+from client.budget import budget_status
 from client.connection import Unreachable, connect
-from client.exits import leave
+from client.exits import CommandError, leave
+from client.namespace import add_search_attributes
 from domain.errors import ResearchError
+from domain.ledger import BudgetStatus, Limits
 from engine.embedded import EmbeddedEngine
 from engine.interface import Engine, Places
 from engine.pool import JobPool
@@ -117,6 +122,7 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
     """Workers of the role, for as long as the block runs; then they finish or hand over what they hold."""
     async with contextlib.AsyncExitStack() as stack:
         if role is not Role.ENGINE:
+            await add_search_attributes(client)
             store = await asyncio.to_thread(Store.open, settings.store_url, migrate=True)
             stack.callback(store.close)
             try:
@@ -126,6 +132,8 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
                 log.error("%s", error)
             activities = orchestrator_activities(client, settings, store)
             await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
+            comparing = asyncio.create_task(_compare_limits(client, settings.limits))
+            stack.callback(comparing.cancel)
         if role is not Role.ORCHESTRATOR:
             pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
             engine = EmbeddedEngine(pool, places(settings))
@@ -133,6 +141,40 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
                 engine_worker(client, settings.engine_queue, engine, settings.engine_processes)
             )
         yield
+
+
+async def _compare_limits(client: Client, limits: Limits) -> None:
+    """Tell where the settings' limits are without effect, because the ledger runs and keeps its own."""
+    try:
+        ledger = await budget_status(client)
+    except (CommandError, RPCError) as error:
+        log.info("the ledger's limits could not be compared with the settings: %s", error)
+        return
+    if ledger and (difference := difference_of(limits, ledger)):
+        log.warning("%s", difference)
+
+
+def difference_of(limits: Limits, ledger: BudgetStatus) -> str | None:
+    """Where the ledger's limits are not those of the settings, and what to type to have these; None where they are."""
+    compared = (
+        ("--tokens", "tokens a day", limits.tokens_per_day, ledger.daily_budget),
+        ("--usd", "dollars a day", limits.usd_per_day, ledger.daily_usd_budget),
+        ("--max-active", "cycles at once", limits.max_active_cycles, ledger.max_active_cycles),
+    )
+    differing = [row for row in compared if row[2] != row[3]]
+    if not differing:
+        return None
+    told = ", ".join(f"{_limit(ours)} {what} (the ledger has {_limit(its)})" for _, what, ours, its in differing)
+    options = " ".join(f"{option} {_limit(ours)}" for option, _, ours, _ in differing)
+    return (
+        f"the settings' {told} have no effect: the running ledger keeps its limits. "
+        f"To have those of the settings: `research budget set {options}`"
+    )
+
+
+def _limit(value: int | Decimal | None) -> str:
+    """As the command takes it."""
+    return "none" if value is None else str(value)
 
 
 async def serve(settings: Settings, role: Role = Role.ALL) -> None:
@@ -154,8 +196,14 @@ def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:
     logs.configure()
     try:
         asyncio.run(serve(settings or Settings(), role))
+    except CommandError as error:
+        log.error("%s\n  next: %s", error.message, error.next_step)
+        return error.exit_code
     except Unreachable as error:
         log.error("%s", error)
+        return 6
+    except RPCError as error:
+        log.error("the Temporal server refused or did not answer: %s", error.message or error.status.name)
         return 6
     except (ResearchError, ValueError) as error:
         log.error("%s", error)

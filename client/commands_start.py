@@ -198,7 +198,7 @@ def _start(
     from rich.console import Group
 
     from client.cycles import reach, start_cycle, talk
-    from client.dev import DevError, dev_stack
+    from client.dev import dev_stack
     from client.live import exit_of, how_to_return, watch
     from client.looks import look_at
     from client.render_cycle import render_cycle
@@ -222,8 +222,6 @@ def _start(
 
     try:
         view = talk(conversation())
-    except DevError as error:
-        raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "dev_failed", str(error)) from error
     except KeyboardInterrupt:
         if started:
             call.screen.note(f"{started.cycle_id}: {how_to_return(started.cycle_id)}")
@@ -258,7 +256,10 @@ def _tell_admission(call: Invocation, started: "Started", *, stay: bool) -> None
     from rich.text import Text
 
     place = f", place {admission.position}" if admission.position else ""
-    word = f"is in the queue{place}: {admission.message}" if admission.state is AdmissionState.QUEUED else "is started"
+    word = {
+        AdmissionState.QUEUED: f"is in the queue{place}: {admission.message}",
+        AdmissionState.PENDING: f"is started, and waits for the budget ledger: {admission.message}",
+    }.get(admission.state, "is started")
     call.screen.show(started, Text(clean(f"{started.cycle_id} {word}")))
     if call.screen.is_text:
         call.screen.note(f"follow it: `research status {started.cycle_id} --watch`")

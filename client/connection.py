@@ -12,6 +12,7 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.exits import CommandError, ExitCode
 from settings import Settings
 
 DEFAULT_ADDRESS = "localhost:7233"
@@ -44,23 +45,28 @@ def read_running_note(settings: Settings) -> RunningNote | None:
         return None
 
 
+def configured_address(settings: Settings) -> str | None:
+    """The user's own server: named in the settings, else in Temporal's profile; None where neither names one."""
+    return settings.temporal_address or _profile(settings).get("target_host")
+
+
 def target(settings: Settings) -> tuple[str, str]:
     """Address and namespace that `connect` uses.
 
     Settings come first, then Temporal's profile file, then a `research dev` that runs on this home, then the defaults.
     """
     config = _config(settings)
-    note = read_running_note(settings)
-    address = config.get("target_host") or (note.address if note else DEFAULT_ADDRESS)
-    return address, config.get("namespace") or DEFAULT_NAMESPACE
+    return config["target_host"], config["namespace"]
 
 
-async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
-    """A client for the server and namespace of the settings. Raises Unreachable."""
-    address, namespace = target(settings)
-    config = _config(settings)
-    config["target_host"] = address
-    config["namespace"] = namespace
+async def connect(settings: Settings, runtime: Runtime | None = None, *, local: bool = False) -> Client:
+    """A client for the server and namespace of the settings. Raises Unreachable.
+
+    A server that we started ourselves is spoken to without Temporal's profile, TLS and key, which are another server's:
+    one that a `research dev` on this home has noted, and with `local` one that has yet to be noted.
+    """
+    config = _config(settings, local=local)
+    address, namespace = config["target_host"], config["namespace"]
     # A lazy client's first call tells a refused connection at once, where an eager one tries for seconds. Workers need
     # an eager one.
     asking = await Client.connect(**config, lazy=True)
@@ -94,10 +100,26 @@ def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> st
     return f"the Temporal server at {address} answers with an error: {error}"
 
 
-def _config(settings: Settings) -> ClientConnectConfig:
-    config = ClientConfig.load_client_connect_config(settings.temporal_profile)
-    if settings.temporal_address:
-        config["target_host"] = settings.temporal_address
-    if settings.temporal_namespace:
-        config["namespace"] = settings.temporal_namespace
+def _config(settings: Settings, *, local: bool = False) -> ClientConnectConfig:
+    note = read_running_note(settings)
+    ours = local or (note is not None and note.address == settings.temporal_address)
+    config = ClientConnectConfig() if ours else _profile(settings)
+    address = settings.temporal_address or config.get("target_host")
+    if address is None and note is not None:
+        address, config = note.address, ClientConnectConfig()
+    config["target_host"] = address or DEFAULT_ADDRESS
+    config["namespace"] = settings.temporal_namespace or config.get("namespace") or DEFAULT_NAMESPACE
     return config
+
+
+def _profile(settings: Settings) -> ClientConnectConfig:
+    """Temporal's own configuration: its variables, and the profile of its file. Raises the error of exit code 4."""
+    try:
+        return ClientConfig.load_client_connect_config(settings.temporal_profile)
+    except RuntimeError as error:
+        raise CommandError(
+            ExitCode.CONFIGURATION,
+            "configuration",
+            f"Temporal's configuration does not hold: {error}",
+            "correct TEMPORAL_PROFILE, --profile, or the file (`temporal config list` shows the profiles)",
+        ) from error

@@ -4,11 +4,8 @@ import asyncio
 import secrets
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -25,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.connection import Unreachable, connect
 from client.exits import CommandError, ExitCode, usage
+from client.namespace import is_polled
 from client.pending import Live, pending_work
 from client.views import ListedCycle, Started
 from domain.cycle import Admission, CycleRequest, CycleStatus, Outcome
@@ -42,6 +40,17 @@ CANCEL_PATIENCE = 15.0
 NEXT_WORKER = "start one with `research worker`, or everything on this machine with `research dev`"
 
 Result = TypeVar("Result")
+
+
+class Found(NamedTuple):
+    """A cycle as it was found: its status, its pending activity, and whether its workflow still runs.
+
+    With an outcome and a workflow that runs, the cycle is being recorded, and holds its place in the ledger until then.
+    """
+
+    status: CycleStatus
+    live: Live | None
+    running: bool
 
 
 class Records(Protocol):
@@ -129,17 +138,17 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
 
 async def fetch_status(client: Client, store: Records, cycle_id: str) -> CycleStatus:
     """What is known of a cycle: asked of the workflow while it lives, read from the store afterwards."""
-    return (await fetch(client, store, cycle_id))[0]
+    return (await fetch(client, store, cycle_id)).status
 
 
-async def fetch(client: Client, store: Records, cycle_id: str) -> tuple[CycleStatus, Live | None]:
+async def fetch(client: Client, store: Records, cycle_id: str) -> Found:
     """A cycle's status, with its pending activity while it lives."""
     handle = client.get_workflow_handle(cycle_id)
     description = await describe(handle)
     if description is None or description.status is not WorkflowExecutionStatus.RUNNING:
-        return await _ended(client, store, handle, description), None
+        return Found(await _ended(client, store, handle, description), None, running=False)
     live = await pending_work(description, client.data_converter)
-    return await _ask(handle), live
+    return Found(await _ask(handle), live, running=True)
 
 
 async def _ended(
@@ -270,13 +279,8 @@ def no_worker(what: str) -> CommandError:
 
 async def _require_worker(client: Client, task_queue: str) -> None:
     """Wait a little until a worker polls the queue. Raises the error that says how to start one."""
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
     deadline = asyncio.get_running_loop().time() + WORKER_PATIENCE
-    while not (await client.workflow_service.describe_task_queue(request)).pollers:
+    while not await is_polled(client, task_queue):
         if asyncio.get_running_loop().time() > deadline:
             raise CommandError(
                 ExitCode.NO_TEMPORAL_OR_WORKER,

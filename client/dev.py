@@ -6,34 +6,49 @@ lock on `dev.lock` says so, and whoever finds it held uses the stack that runs.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
 import shutil
-import signal
-import socket
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from client.connection import DEFAULT_NAMESPACE, Unreachable, connect, read_running_note, running_note
-from client.namespace import is_polled, prepare_namespace
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.connection import (
+    DEFAULT_NAMESPACE,
+    RunningNote,
+    Unreachable,
+    configured_address,
+    connect,
+    read_running_note,
+    running_note,
+    target,
+)
+from client.cycles import reach
+from client.exits import CommandError, ExitCode
+from client.namespace import add_search_attributes, is_polled, keep_ended_cycles
+from client.processes import Program, free_port, kept
 from settings import PROJECT, Settings
 
 SERVER_READY = 30.0
 WORKER_READY = 90.0
-RESTART_AFTER = 10.0
-STOP_PATIENCE = 15.0
 SERVER_CONFIG = PROJECT / "temporal-dev" / "dynamic-config.json"
 
 
-class DevError(Exception):
+class DevError(CommandError):
     """The stack could not be started. The message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.NO_TEMPORAL_OR_WORKER, "dev_failed", message)
 
 
 @dataclass(frozen=True)
@@ -50,30 +65,26 @@ class Stack:
 async def dev_stack(settings: Settings, tell: Callable[[str], None], port: int = 7233) -> AsyncIterator[Stack]:
     """Start what is missing, hand it out, stop what was started here. `tell` gets a line for each thing started.
 
-    With an address in the settings the server is the user's own and only a worker is started. With a stack already
-    running on this home nothing is started.
+    With an address in the settings or in Temporal's profile the server is the user's own and only a worker is started.
+    With a stack already running on this home nothing is started. Raises CommandError.
     """
-    if settings.temporal_address:
-        ui = settings.ui_url
-        async with _worker(settings, tell):
-            yield Stack(settings, settings.temporal_address, ui, started_here=True)
+    if address := configured_address(settings):
+        client = await reach(settings)
+        await add_search_attributes(client)
+        async with _worker(client, settings, _environment(settings), tell):
+            yield Stack(settings, address, settings.ui_url, started_here=True)
         return
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / "dev.lock").open("a+") as lock:
-        if not _locked(lock):
-            address, ui_url = await _running(settings)
-            yield Stack(_reaching(settings, address, ui_url), address, ui_url, started_here=False)
+        if note := await _lock_or_note(settings, lock):
+            yield Stack(_reaching(settings, note.address, note.ui_url), note.address, note.ui_url, started_here=False)
             return
-        note = running_note(settings)
-        note.unlink(missing_ok=True)
-        async with _server(settings, tell, port) as (address, ui_url):
+        async with _server(settings, tell, port) as (address, ui_url), contextlib.AsyncExitStack() as worker:
             reaching = _reaching(settings, address, ui_url)
-            note.write_text(json.dumps({"address": address, "ui_url": ui_url}))
-            try:
-                async with _worker(reaching, tell):
-                    yield Stack(reaching, address, ui_url, started_here=True)
-            finally:
-                note.unlink(missing_ok=True)
+            with _noted(settings, address, ui_url):
+                client = await reach(reaching)
+                await worker.enter_async_context(_worker(client, reaching, _environment(reaching, ours=True), tell))
+                yield Stack(reaching, address, ui_url, started_here=True)
 
 
 def temporal_command() -> Path:
@@ -89,6 +100,35 @@ def temporal_command() -> Path:
     return Path(found)
 
 
+def server_options() -> list[str]:
+    """The dynamic configuration of a server for one machine, as options of `temporal server start-dev`."""
+    values = json.loads(SERVER_CONFIG.read_text())
+    return [word for key, value in values.items() for word in ("--dynamic-config-value", f"{key}={json.dumps(value)}")]
+
+
+async def _lock_or_note(settings: Settings, lock: IO[str]) -> RunningNote | None:
+    """The note of the stack that runs on this home, or None once the home's lock is ours.
+
+    Who holds the lock may be just starting or just ending, so both are tried for a while. Raises DevError.
+    """
+    deadline = asyncio.get_running_loop().time() + SERVER_READY
+    while not _locked(lock):
+        if note := read_running_note(settings):
+            return note
+        if asyncio.get_running_loop().time() > deadline:
+            lock.seek(0)
+            raise DevError(
+                f"process {lock.read().strip() or '(unknown)'} holds {lock.name} and has not said for "
+                f"{SERVER_READY:.0f} s where its server is. If it is a `research dev` or a demo that is stuck, end it; "
+                "else wait for it, or use another home with --home."
+            )
+        await asyncio.sleep(0.1)
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return None
+
+
 def _locked(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,12 +137,15 @@ def _locked(lock: IO[str]) -> bool:
     return True
 
 
-async def _running(settings: Settings) -> tuple[str, str | None]:
-    """Where the stack that holds this home's lock is. It may be just starting, so the note is waited for."""
-    async with asyncio.timeout(SERVER_READY):
-        while (note := read_running_note(settings)) is None:
-            await asyncio.sleep(0.1)
-    return note.address, note.ui_url
+@contextmanager
+def _noted(settings: Settings, address: str, ui_url: str) -> Iterator[None]:
+    """The stack's note, there for as long as others may use the stack: gone before anything of it is stopped."""
+    note = running_note(settings)
+    note.write_text(json.dumps({"address": address, "ui_url": ui_url}))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def _reaching(settings: Settings, address: str, ui_url: str | None) -> Settings:
@@ -110,6 +153,7 @@ def _reaching(settings: Settings, address: str, ui_url: str | None) -> Settings:
         update={
             "temporal_address": address,
             "temporal_namespace": settings.temporal_namespace or DEFAULT_NAMESPACE,
+            "temporal_profile": None,
             "ui_url": settings.ui_url or ui_url,
         }
     )
@@ -117,148 +161,94 @@ def _reaching(settings: Settings, address: str, ui_url: str | None) -> Settings:
 
 @asynccontextmanager
 async def _server(settings: Settings, tell: Callable[[str], None], port: int) -> AsyncIterator[tuple[str, str]]:
+    running_note(settings).unlink(missing_ok=True)  # Of a stack that was killed.
     program = temporal_command()
-    frontend, ui = _free_port(port), _free_port(port + 1000)
+    try:
+        frontend, ui = free_port(port), free_port(port + 1000)
+    except OSError as error:
+        raise DevError(f"there is no free port on 127.0.0.1 for Temporal: {error}") from error
     address, ui_url = f"127.0.0.1:{frontend}", f"http://127.0.0.1:{ui}"
     namespace = settings.temporal_namespace or DEFAULT_NAMESPACE
+    data = settings.home / "temporal.db"
     arguments = ["server", "start-dev", "--ip", "127.0.0.1", "--port", str(frontend), "--ui-port", str(ui)]
-    arguments += ["--db-filename", str(settings.home / "temporal.db"), "--namespace", namespace, "--log-level", "warn"]
-    arguments += ["--sqlite-pragma", "synchronous=normal"]
-    for key, value in json.loads(SERVER_CONFIG.read_text()).items():
-        arguments += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
-    log = _log(settings.home, "server.log")
-    process = await _spawn(str(program), *arguments, log=log, environment=dict(os.environ))
-    try:
-        await _ready(process, _reaching(settings, address, ui_url), log)
-        tell(f"Temporal server  {address}  (data in {settings.home / 'temporal.db'})")
+    arguments += ["--db-filename", str(data), "--namespace", namespace, "--log-level", "warn"]
+    arguments += ["--sqlite-pragma", "synchronous=normal", *server_options()]
+    server = Program(
+        name="Temporal server",
+        command=(str(program), *arguments),
+        environment=_without_temporal(),
+        log=settings.home / "logs" / "server.log",
+        headline=f"Temporal server  {address}, ",
+        remark=f"data in {data}",
+        meanwhile="Its data are in the file: cycles go on as they were.",
+    )
+    async with kept(server, tell) as broken:
+        await _ready(server, broken, _reaching(settings, address, ui_url))
         tell(f"Web UI           {ui_url}/namespaces/{namespace}/workflows")
         yield address, ui_url
-    finally:
-        await _stop(process)
 
 
-async def _ready(process: asyncio.subprocess.Process, settings: Settings, log: Path) -> None:
+async def _ready(server: Program, broken: asyncio.Event, settings: Settings) -> None:
     """Wait until the server answers, then see to its namespace; tell the log's end if it died instead."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SERVER_READY):
-            while process.returncode is None:
+            while not broken.is_set():
                 with contextlib.suppress(Unreachable):
-                    await prepare_namespace(await connect(settings))
+                    client = await connect(settings, local=True)
+                    await keep_ended_cycles(client)
+                    await add_search_attributes(client)
                     return
                 await asyncio.sleep(0.05)
-    raise DevError(f"the Temporal server did not start. {_ending(log)}")
+    raise DevError(f"the Temporal server did not start. {server.ending()}")
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, tell: Callable[[str], None]) -> AsyncIterator[None]:
-    """A worker process, started again whenever it ends by itself."""
-    log = _log(settings.home, "worker.log")
-    environment = os.environ | {
-        "RESEARCH_HOME": str(settings.home),
-        "TEMPORAL_ADDRESS": settings.temporal_address or "",
-        "TEMPORAL_NAMESPACE": settings.temporal_namespace or DEFAULT_NAMESPACE,
-    }
-    broken = asyncio.Event()
-    keeper = asyncio.create_task(_keep_worker(log, environment, tell, broken))
-    try:
-        await _working(settings, log, broken)
+async def _worker(
+    client: Client, settings: Settings, environment: dict[str, str], tell: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """A worker process, ready to work when handed out."""
+    log = settings.home / "logs" / "worker.log"
+    worker = Program(
+        name="worker",
+        command=(sys.executable, str(PROJECT / "worker.py")),
+        environment=environment,
+        log=log,
+        headline="Worker           ",
+        remark=f"log in {log}",
+        meanwhile="Cycles go on as they were.",
+    )
+    begun = datetime.now(UTC)
+    async with kept(worker, tell) as broken:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORKER_READY):
+                while not broken.is_set() and not await _works(client, settings, begun):
+                    await asyncio.sleep(0.1)
+        if broken.is_set() or not await _works(client, settings, begun):
+            raise DevError(f"the worker does not start working. {worker.ending()}")
         yield
-    finally:
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
 
 
-async def _working(settings: Settings, log: Path, broken: asyncio.Event) -> None:
-    """Wait until the worker has loaded everything and polls."""
-    client = await connect(settings)
+async def _works(client: Client, settings: Settings, since: datetime) -> bool:
+    """Whether a worker has loaded everything and polls both queues."""
     try:
-        async with asyncio.timeout(WORKER_READY):
-            while not broken.is_set():
-                if await is_polled(client, settings.task_queue):
-                    return
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pass
-    raise DevError(f"the worker does not start working. {_ending(log)}")
-
-
-async def _keep_worker(
-    log: Path, environment: dict[str, str], tell: Callable[[str], None], broken: asyncio.Event
-) -> None:
-    """Keep a worker process alive. `broken` is set when one has ended with an error of its own."""
-    while True:
-        process = await _spawn(sys.executable, str(PROJECT / "worker.py"), log=log, environment=environment)
-        tell(f"Worker           process {process.pid}  (log in {log})")
-        try:
-            code = await process.wait()
-        finally:
-            await _stop(process)
-        if code >= 0:
-            broken.set()
-            tell(f"The worker ended with code {code}: see {log}. It is started again every {RESTART_AFTER:.0f} s.")
-            await asyncio.sleep(RESTART_AFTER)
-        else:
-            tell(
-                f"The worker was killed by {signal.Signals(-code).name}; starting it again. Cycles go on as they were."
-            )
-
-
-def _ending(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-5:]
-    return "\n".join([f"The end of {log}:", *lines])
-
-
-def _log(home: Path, name: str) -> Path:
-    (home / "logs").mkdir(parents=True, exist_ok=True)
-    return home / "logs" / name
-
-
-async def _spawn(*command: str, log: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
-    """A child in a session of its own, so that a Ctrl-C reaches this process alone, which stops things in order."""
-    with log.open("ab") as out:
-        return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        return await is_polled(client, settings.task_queue, since=since) and await is_polled(
+            client, settings.engine_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, since
         )
+    except RPCError as error:
+        if error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+            return False  # The server is being started again.
+        raise
 
 
-def _die_with_parent() -> None:
-    """Linux: the kernel ends the child when its parent dies, by kill -9 too."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+def _environment(settings: Settings, *, ours: bool = False) -> dict[str, str]:
+    """The worker's variables. For our own server nothing of Temporal's configuration, which is another server's."""
+    address, namespace = target(settings)
+    given = {"RESEARCH_HOME": str(settings.home), "TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": namespace}
+    if ours:
+        return _without_temporal() | given
+    profile = {"TEMPORAL_PROFILE": settings.temporal_profile} if settings.temporal_profile else {}
+    return dict(os.environ) | given | profile
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, patience, then SIGKILL. Goes through to the end also while this task is being cancelled."""
-    if process.returncode is not None:
-        return
-    await asyncio.shield(asyncio.ensure_future(_terminate(process)))
-
-
-async def _terminate(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_PATIENCE):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def _free_port(wanted: int) -> int:
-    """The wanted port if nobody listens there, else one that the system gives."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    raise DevError("no free port on 127.0.0.1")
+def _without_temporal() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}

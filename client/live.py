@@ -19,6 +19,9 @@ from domain.cycle import CycleStatus, Outcome
 PERIOD = 0.5
 """Seconds between two looks."""
 
+RECORD_PATIENCE = 30.0
+"""Seconds that an ended cycle is given to be recorded and to leave its place in the ledger."""
+
 Look = Callable[[], Awaitable[CycleView]]
 
 OUTCOME_EXITS = {
@@ -49,13 +52,24 @@ def how_to_return(cycle_id: str) -> str:
 
 
 async def watch(
-    look: Look, screen: Screen, *, quiet: bool = False, seconds: float | None = None, period: float = PERIOD
+    look: Look,
+    screen: Screen,
+    *,
+    quiet: bool = False,
+    seconds: float | None = None,
+    period: float = PERIOD,
+    record_patience: float = RECORD_PATIENCE,
 ) -> CycleView:
     """Look at a cycle until it has ended, and give its last view. Raises the error of exit code 7 after `seconds`.
+
+    Ended is a cycle that is recorded, so that the next one finds its place free. Where that takes longer than
+    `record_patience` seconds, the outcome is given without, and said to be so.
 
     A server or worker that does not answer for a while is told and waited for: the cycle itself is durable.
     """
     last: CycleView | None = None
+    loop = asyncio.get_running_loop()
+    recorded_by: float | None = None
     try:
         async with asyncio.timeout(seconds):
             with ExitStack() as stack:
@@ -70,16 +84,25 @@ async def watch(
                         trouble = f"no answer at the moment, trying again: {error}"
                     display(last, trouble)
                     if last.cycle.outcome is not None:
-                        return last
+                        recorded_by = recorded_by or loop.time() + record_patience
+                        if not last.recording or loop.time() >= recorded_by:
+                            break
                     await asyncio.sleep(period)
     except TimeoutError as error:
-        name = last.cycle.cycle_id if last else "the cycle"
-        raise CommandError(
-            ExitCode.WAIT_TIMED_OUT,
-            "wait_timed_out",
-            f"{name} has not ended within {seconds:g} s",
-            how_to_return(name) if last else None,
-        ) from error
+        if last is None or last.cycle.outcome is None:
+            name = last.cycle.cycle_id if last else "the cycle"
+            raise CommandError(
+                ExitCode.WAIT_TIMED_OUT,
+                "wait_timed_out",
+                f"{name} has not ended within {seconds:g} s",
+                how_to_return(name) if last else None,
+            ) from error
+    if last.recording:
+        screen.note(
+            f"{last.cycle.cycle_id} has its outcome, but is still being recorded, and a new cycle may be refused "
+            f"until it is: `research status {last.cycle.cycle_id}`"
+        )
+    return last
 
 
 def _display(screen: Screen, stack: ExitStack, *, quiet: bool) -> Callable[[CycleView, str], None]:
@@ -112,6 +135,7 @@ class _Changes:
             int(view.progress * 10),
             view.live.activity if view.live else None,
             retry_of(view.live),
+            view.recording,
             trouble,
         )
         if news == self._told:

@@ -34,7 +34,7 @@ def look_at(client: Client, settings: Settings, cycle_id: str) -> Callable[[], A
     records = LazyRecords(settings)
 
     async def look() -> CycleView:
-        status, live = await fetch(client, records, cycle_id)
-        return view(status, live, places_of(status, settings))
+        found = await fetch(client, records, cycle_id)
+        return view(found.status, found.live, places_of(found.status, settings), running=found.running)
 
     return look

@@ -57,7 +57,7 @@ def step_of(view: CycleView) -> str:
     """What the cycle does or waits for now, in words; empty once it has ended."""
     cycle, live = view.cycle, view.live
     if cycle.outcome:
-        return ""
+        return "being recorded" if view.recording else ""
     if cycle.waiting_for:
         return clean(f"waiting: {cycle.waiting_for}")
     if cycle.admission.state is AdmissionState.QUEUED:

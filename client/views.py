@@ -29,12 +29,16 @@ class Places(Frozen):
 
 
 class CycleView(Frozen):
-    """A cycle as `status` and `show` tell it. progress: of the whole cycle, a fraction."""
+    """A cycle as `status` and `show` tell it. progress: of the whole cycle, a fraction.
+
+    recording: its outcome is certain, but it is still being written down, and holds its place in the ledger.
+    """
 
     cycle: CycleStatus
     progress: Fraction
     live: Live | None = None
     places: Places = Places()
+    recording: bool = False
 
 
 class StatusView(Frozen):
@@ -79,8 +83,16 @@ class DevAddresses(Frozen):
     started_here: bool
 
 
-def view(status: CycleStatus, live: Live | None = None, places: Places | None = None) -> CycleView:
-    """Join a status with what is pending."""
+def view(
+    status: CycleStatus, live: Live | None = None, places: Places | None = None, *, running: bool = False
+) -> CycleView:
+    """Join a status with what is pending. running: whether the cycle's workflow has yet to close."""
     within = live.fraction if live and live.fraction is not None else 0.0
     progress = overall_progress(status.stopped_in or status.phase, within)
-    return CycleView(cycle=status, progress=progress, live=live, places=places or Places())
+    return CycleView(
+        cycle=status,
+        progress=progress,
+        live=live,
+        places=places or Places(),
+        recording=running and status.outcome is not None,
+    )
