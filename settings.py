@@ -7,10 +7,11 @@ RESEARCH_POLICIES__TRAIN__ATTEMPTS=3 or RESEARCH_POLICIES__TRAIN__HEARTBEAT=PT20
 """
 
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
@@ -18,6 +19,22 @@ from domain.ledger import Limits
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
+
+
+class _ProjectFile(TomlConfigSettingsSource):
+    """research.toml. It is ours alone, so a key that we do not know is an error; `.env` may serve other programs."""
+
+    def __call__(self) -> dict[str, Any]:
+        """The file's values. Raises ValueError that names the unknown key and the nearest known one."""
+        fields = self.settings_cls.model_fields
+        aliases = [field.validation_alias for field in fields.values()]
+        known = [*fields, *(alias for alias in aliases if isinstance(alias, str))]
+        for key in self.init_kwargs:
+            if key not in known:
+                nearest = get_close_matches(key.lower(), known, n=1)
+                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                raise ValueError(f"{self.toml_file_path}: there is no setting {key!r}{hint}")
+        return super().__call__()
 
 
 class Settings(BaseSettings):
@@ -65,6 +82,24 @@ class Settings(BaseSettings):
 
     policies: Policies = Policies()
 
+    @field_validator(
+        "training_gate_min_skill",
+        "training_gate_max_loss_ratio",
+        "training_gate_min_loss_decrease",
+        "backtest_gate_min_win_rate",
+        "backtest_gate_max_drawdown",
+        "backtest_gate_min_sharpe",
+        "backtest_gate_min_trades",
+    )
+    @classmethod
+    def _within_bounds(cls, value: float, info: ValidationInfo) -> float:
+        """As the gates themselves bound it, but told here, by this setting's name."""
+        try:
+            GateThresholds.model_validate({(info.field_name or "").replace("_gate_", "_"): value})
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"]) from error
+        return value
+
     @field_validator("home", "strategies_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -81,7 +116,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then .env, then research.toml."""
-        return (init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls))
+        return (init_settings, env_settings, dotenv_settings, _ProjectFile(settings_cls))
 
     @property
     def engine_queue(self) -> str:
