@@ -6,18 +6,17 @@ three, ending with the first that is assessed.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 from temporalio.client import Client
 
-from client.connection import Unreachable, connect
-from client.cycles import start_cycle
-from client.dev import DevError, dev_stack
-from client.exits import CommandError, leave
+from client.cycles import reach, start_cycle, talk
+from client.dev import dev_stack
+from client.endings import ended
+from client.exits import ExitCode, leave
+from client.invocation import Invocation
 from client.live import watch
 from client.looks import look_at
 from client.output import Screen
@@ -38,19 +37,19 @@ screen = Screen()
 
 
 def main() -> int:
-    """The demo. 0 where every cycle ended with an assessment or a gate's no, 130 after Ctrl-C, else 1 or 6."""
-    settings = Settings()
+    """The demo. 0 where every cycle ended with an assessment or a gate's no and the control told its series apart.
+
+    Else 1; 130 after Ctrl-C; 4 and 6 as every command.
+    """
+    return ended(screen, _run_demo)
+
+
+def _run_demo() -> int:
     try:
-        return asyncio.run(_demo(settings))
+        return talk(_demo(Invocation(screen).settings()))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.note("Stopped. What had run is kept; nothing was left running.")
-        return 130
-    except (DevError, Unreachable) as error:
-        screen.note(f"error: {error}")
-        return 6
-    except CommandError as error:
-        screen.error(error)
-        return int(error.exit_code)
+        return ExitCode.INTERRUPTED
 
 
 async def _demo(settings: Settings) -> int:
@@ -63,7 +62,8 @@ async def _demo(settings: Settings) -> int:
         f"trained and tested for real. Seed {SEED}; up to {TRIES} cycles, to the first that passes both gates.",
         "",
     )
-    async with dev_stack(settings, screen.note) as stack, _client(stack.settings) as client:
+    async with dev_stack(settings, screen.note) as stack:
+        client = await reach(stack.settings)
         cycles = await _research(console, client, stack.settings)
         control = await _control(console, client, stack.settings)
         _close(console, stack.settings, cycles[-1])
@@ -71,7 +71,7 @@ async def _demo(settings: Settings) -> int:
     for cycle in broken:
         outcome = cycle.outcome.value if cycle.outcome else "unfinished"
         screen.note(f"{cycle.cycle_id} ended as {outcome}: {cycle.reason}")
-    return 1 if broken else 0
+    return ExitCode.OK if not broken and _tells_apart(*control) else ExitCode.FAILED
 
 
 async def _research(console: Console, client: Client, settings: Settings) -> list[CycleStatus]:
@@ -92,7 +92,8 @@ async def _research(console: Console, client: Client, settings: Settings) -> lis
     return cycles
 
 
-async def _control(console: Console, client: Client, settings: Settings) -> list[CycleStatus]:
+async def _control(console: Console, client: Client, settings: Settings) -> tuple[CycleStatus, CycleStatus]:
+    """The cycles on the planted series and on its shuffled twin."""
     console.print(Rule("Control: does the instrument work?", align="left"))
     _say(
         console,
@@ -102,8 +103,8 @@ async def _control(console: Console, client: Client, settings: Settings) -> list
     )
     text = CONTROL_STRATEGY.read_text()
     strategy = StrategyFiles(settings.strategies).save(CONTROL_STRATEGY.stem, text)
-    ended = []
-    for symbol in (PLANTED, SHUFFLED):
+
+    async def judged(symbol: str) -> CycleStatus:
         request = CycleRequest(
             brief="demo: the control",
             symbol=symbol,
@@ -114,9 +115,11 @@ async def _control(console: Console, client: Client, settings: Settings) -> list
             queue=True,
             seed=SEED,
         )
-        ended.append(await _run(console, client, settings, request))
-    console.print(_control_line(*ended))
-    return ended
+        return await _run(console, client, settings, request)
+
+    planted, shuffled = await judged(PLANTED), await judged(SHUFFLED)
+    console.print(_control_line(planted, shuffled))
+    return planted, shuffled
 
 
 async def _run(console: Console, client: Client, settings: Settings, request: CycleRequest) -> CycleStatus:
@@ -133,10 +136,15 @@ def _verdict(cycle: CycleStatus, settings: Settings) -> RenderableType:
     return Group(*told, render_results(cycle), render_places(places_of(cycle, settings)), Text(""))
 
 
-def _control_line(planted: CycleStatus, shuffled: CycleStatus) -> Text:
+def _tells_apart(planted: CycleStatus, shuffled: CycleStatus) -> bool:
+    """Whether the machinery calls the planted edge promising, and its shuffled twin not."""
     found = planted.assessment is not None and planted.assessment.verdict is Verdict.PROMISING
     fooled = shuffled.assessment is not None and shuffled.assessment.verdict is Verdict.PROMISING
-    works = found and not fooled
+    return found and not fooled
+
+
+def _control_line(planted: CycleStatus, shuffled: CycleStatus) -> Text:
+    works = _tells_apart(planted, shuffled)
     line = f"{PLANTED}: {_word(planted)}. {SHUFFLED}: {_word(shuffled)}. "
     line += "The instrument tells them apart." if works else "The instrument does NOT tell them apart: do not trust it."
     return Text(line, "bold green" if works else "bold red")
@@ -160,11 +168,6 @@ def _close(console: Console, settings: Settings, last: CycleStatus) -> None:
         f"  {where}" if where else "",
         "",
     )
-
-
-@asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[Client]:
-    yield await connect(settings)
 
 
 def _say(console: Console, *lines: str) -> None:

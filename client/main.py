@@ -1,8 +1,6 @@
 """The command `research`. Nothing heavy is imported until a command needs it: the first screen comes at once."""
 
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +14,7 @@ from client.commands_data import data_app
 from client.commands_run import dev, worker
 from client.commands_start import start
 from client.commands_strategy import strategy_app
+from client.endings import ended
 from client.exits import CommandError, ExitCode, leave
 from client.invocation import Invocation, format_asked, hoist
 from client.output import OutputFormat, Screen
@@ -65,53 +64,17 @@ def run(argv: Sequence[str]) -> int:
     """Run the command and give its exit code. What a person can cause never ends in a traceback."""
     arguments = list(argv)
     screen = Screen(format_asked(arguments))
-    try:
-        return int(app(hoist(arguments), prog_name="research", standalone_mode=False) or ExitCode.OK)
-    except CommandError as error:
-        screen.error(error)
-        return error.exit_code
-    except TyperException as error:
-        message = error.format_message().replace("Value error, ", "")
-        screen.error(CommandError(ExitCode.USAGE, "usage", message, "see `research --help`"))
-        return ExitCode.USAGE
-    except (Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`research list | head`). What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        screen.error(CommandError(ExitCode.FAILED, "file_error", f"cannot use{where}: {error.strerror or error}"))
-        return ExitCode.FAILED
-    except Exception as error:
-        return _unforeseen(screen, error)
 
+    def command() -> int:
+        try:
+            return int(app(hoist(arguments), prog_name="research", standalone_mode=False) or ExitCode.OK)
+        except TyperException as error:
+            message = error.format_message().replace("Value error, ", "")
+            raise CommandError(ExitCode.USAGE, "usage", message, "see `research --help`") from error
+        except Abort:
+            return ExitCode.INTERRUPTED
 
-def _unforeseen(screen: Screen, error: Exception) -> int:
-    from domain.errors import ErrorCode, ResearchError
-
-    if isinstance(error, ResearchError):
-        found = CommandError(_exit_code(error.code), error.code.value, error.message)
-    else:
-        traceback.print_exc()
-        found = CommandError(
-            ExitCode.FAILED,
-            ErrorCode.INTERNAL_ERROR.value,
-            f"a defect of this program, not of yours: {type(error).__name__}: {error}",
-            "report it with the lines above",
-        )
-    screen.error(found)
-    return found.exit_code
-
-
-def _exit_code(code: str) -> ExitCode:
-    return {
-        "data_unavailable": ExitCode.USAGE,
-        "invalid_strategy": ExitCode.USAGE,
-        "budget_exhausted": ExitCode.REFUSED_BY_BUDGET,
-        "anthropic_auth": ExitCode.CONFIGURATION,
-    }.get(code, ExitCode.FAILED)
+    return ended(screen, command)
 
 
 def main() -> None:
