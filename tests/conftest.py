@@ -10,24 +10,8 @@ import pytest_asyncio
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-SEARCH_ATTRIBUTES = {
-    "Phase": "Keyword",
-    "Outcome": "Keyword",
-    "Verdict": "Keyword",
-    "StrategyName": "Keyword",
-    "Symbol": "Keyword",
-    "Timeframe": "Keyword",
-    "Sharpe": "Double",
-    "TokensUsed": "Int",
-}
-
-QUICK = {
-    "history.transferProcessorMaxPollRPS": "2000",
-    "history.timerProcessorMaxTimeShift": '"10ms"',
-    "matching.numTaskqueueReadPartitions": "1",
-    "matching.numTaskqueueWritePartitions": "1",
-}
-"""Without these every task waits for a tick of about 50 ms, and timers for one of a second."""
+from client.dev import server_options
+from workflows import search_attributes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,17 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
     """A running server; its client speaks pydantic. Tests take task queues and workflow ids of their own."""
-    arguments: list[str] = []
-    for name, kind in SEARCH_ATTRIBUTES.items():
-        arguments += ["--search-attribute", f"{name}={kind}"]
-    for name, value in QUICK.items():
-        arguments += ["--dynamic-config-value", f"{name}={value}"]
     beside_python = Path(sys.executable).parent / "temporal"
     server = str(beside_python) if beside_python.exists() else shutil.which("temporal")
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=server,
-        dev_server_extra_args=arguments,
+        dev_server_extra_args=server_options(),
+        search_attributes=search_attributes.ALL,
         dev_server_log_level="error",
     ) as env:
         yield env
