@@ -38,6 +38,9 @@ RESEND_AFTER = timedelta(seconds=60)
 RESEND_QUEUED = timedelta(minutes=30)
 """A cycle in the queue asks again this often, so that a ledger which a person had to restart hears of it."""
 
+LONGEST_RETRY = timedelta(minutes=5)
+"""Between two attempts to reach a ledger that does not run; the first comes after two seconds, the next after four."""
+
 _Message = Open | Record | Close
 
 
@@ -53,6 +56,8 @@ class LedgerLink:
         self._policy = policy
         self._key: str | None = None
         self._closed = False
+        self._heard = False
+        self._failures = 0
         self._outbox: deque[tuple[str, _Message]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
@@ -60,7 +65,7 @@ class LedgerLink:
         """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked."""
         info = workflow.info()
         self.admission = Admission(state=AdmissionState.PENDING)
-        self.granted, self._closed = None, False
+        self.granted, self._closed, self._heard = None, False, False
         self._key = str(workflow.uuid4())
         message = ask_to_open(self._key, info.workflow_id, info.run_id, caps, usd, wait, workflow.now())
         while not self._decided():
@@ -79,6 +84,9 @@ class LedgerLink:
     async def close(self, envelope: Envelope | None) -> None:
         """Give back what is left, or leave the queue, and wait until the ledger has acknowledged it."""
         if self._key is None or self.admission.state is AdmissionState.REFUSED:
+            return
+        if self.unreachable and not self._heard:
+            self._outbox.clear()  # No ledger has ever heard of this cycle: there is nothing to give back.
             return
         info, now = workflow.info(), workflow.now()
         message = Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=self._key)
@@ -130,7 +138,7 @@ class LedgerLink:
             except FailureError:
                 await self._ensure_ledger()
             else:
-                self.unreachable = None
+                self.unreachable, self._failures, self._heard = None, 0, True
                 self._outbox.popleft()
 
     async def _ensure_ledger(self) -> None:
@@ -141,7 +149,9 @@ class LedgerLink:
             )
         except CycleFailed as failure:
             self.unreachable = failure.message
-            await workflow.sleep(RESEND_AFTER, summary="before the budget ledger is tried again")
+            self._failures += 1
+            pause = min(timedelta(seconds=2**self._failures), LONGEST_RETRY)
+            await workflow.sleep(pause, summary="before the budget ledger is tried again")
 
 
 def _decision(state: AdmissionState, message: Refused | Queued) -> Admission:

@@ -63,6 +63,7 @@ class ResearchCycleWorkflow:
         info = workflow.info()
         self._start = start
         self._main: asyncio.Task[Any] | None = None
+        self._refused_cancel = False
         self._cancel_reason: str | None = None
         self._ending: str | None = None
         self._spending: Spending | None = None
@@ -241,10 +242,15 @@ class ResearchCycleWorkflow:
             if self._spending is None:
                 raise AssertionError("a conversation needs an envelope")
             granted = self._spending.envelope.run_id
+
+            def next_turn(number: int, granted: str = granted) -> Frozen:
+                self._stop_if_cancelled()
+                return turn(granted, number)
+
             try:
                 return await converse(
                     activity,
-                    lambda number, granted=granted: turn(granted, number),  # type: ignore[misc]
+                    next_turn,
                     finished,
                     answer_type,
                     self._spending,
@@ -288,10 +294,16 @@ class ResearchCycleWorkflow:
         return {"design": self._start.design_token_cap, "assess": self._start.assess_token_cap}
 
     def _enter(self, phase: Phase) -> None:
+        self._stop_if_cancelled()
         self._end_phase()
         timing = PhaseTiming(phase=phase, started_at=workflow.now())
         self._set(phase=phase, timings=(*self._status.timings, timing))
         self._index(search_attributes.PHASE.value_set(phase.value))
+
+    def _stop_if_cancelled(self) -> None:
+        """A cancel that finds an activity just ending is answered with its result; it counts all the same."""
+        if workflow.cancellation_reason() is not None or self._refused_cancel:
+            raise asyncio.CancelledError
 
     def _end_phase(self) -> None:
         if self._status.timings and self._status.timings[-1].ended_at is None:
@@ -362,6 +374,7 @@ class ResearchCycleWorkflow:
             )
         except ActivityError:
             # The server refuses it to this worker. The work ends all the same; the workflow then closes as failed.
+            self._refused_cancel = True
             if self._main:
                 self._main.cancel()
 

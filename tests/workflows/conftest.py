@@ -30,8 +30,8 @@ from engine.pool import JobPool
 from store.cycles import Store
 from store.strategies import StrategyFiles
 from worker import Activity, engine_worker, orchestrator
-from workflows.policies import Policies
 from workflows.cycle_input import CycleInput
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"

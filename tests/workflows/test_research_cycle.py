@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from activities.budget import restart_budget
 from domain.cycle import AdmissionState, CycleStatus, Outcome, Phase
-from domain.ledger import BudgetStatus, budget_workflow_id
+from domain.ledger import BudgetStatus, Limits, budget_workflow_id
 from engine.pool import JobPool
 from workflows import search_attributes
 from workflows.research_cycle import ResearchCycleWorkflow
@@ -19,6 +20,7 @@ from .conftest import OPEN_GATES, House, open_house
 from .scenarios import SCENARIOS, Scenario
 
 HEARD_WITHIN = 2.0
+LONG_TRAINING = Path(__file__).parent.parent / "activities" / "long_training.yaml"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -148,6 +150,43 @@ async def test_a_terminated_cycle_does_not_keep_its_slot(house: House) -> None:
     assert (await second.result()).outcome is Outcome.COMPLETED
 
 
+async def test_a_cycle_that_no_ledger_answers_says_so_and_can_be_cancelled(
+    temporal_env: WorkflowEnvironment, tmp_path: Path, pool: JobPool
+) -> None:
+    async with open_house(temporal_env.client, tmp_path, pool, without=frozenset({"ensure_budget"})) as house:
+        handle, admission = await house.start(house.request())
+        assert admission.state is AdmissionState.PENDING
+        assert "ensure_budget" in admission.message
+        await handle.signal(ResearchCycleWorkflow.cancel, "enough")
+        await _end(handle)
+        recorded = house.store.get(handle.id)
+        assert recorded is not None
+        assert (recorded.outcome, recorded.stopped_in) == (Outcome.CANCELLED, Phase.QUEUED)
+
+
+async def test_a_ledger_that_was_ended_holds_cycles_back_until_a_person_restarts_it(house: House) -> None:
+    first, _ = await house.start(house.request(thresholds=OPEN_GATES.model_copy(update={"training_min_skill": 1.0})))
+    await first.result()
+    await house.client.get_workflow_handle(budget_workflow_id(house.scope)).terminate()
+    second, admission = await house.start(house.request())
+    assert admission.state is AdmissionState.PENDING
+    assert "research budget restart" in admission.message
+    await restart_budget(house.client, house.queue, Limits(), house.scope)
+    assert (await second.result()).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize(("strategy", "at"), [(None, "designing"), (LONG_TRAINING, "epoch")], ids=["design", "train"])
+async def test_real_work_stops_within_two_seconds_of_a_cancel(strategy: Path | None, at: str, house: House) -> None:
+    ref = house.files.save("long", strategy.read_text()) if strategy else None
+    handle, _ = await house.start(house.request(strategy=ref))
+    await _working_on(handle, at)
+    asked = time.monotonic()
+    await handle.signal(ResearchCycleWorkflow.cancel, "enough")
+    await _end(handle)
+    assert time.monotonic() - asked < HEARD_WITHIN
+    assert (await handle.describe()).status is WorkflowExecutionStatus.CANCELED
+
+
 async def test_the_same_seed_and_snapshot_give_the_same_strategy_model_and_trades(house: House) -> None:
     first = await _designed(house, seed=5)
     again = await _designed(house, seed=5, memory_snapshot=first.memory_snapshot)
@@ -160,6 +199,16 @@ async def test_the_same_seed_and_snapshot_give_the_same_strategy_model_and_trade
     assert again.backtest is not None
     assert _content(house, first.backtest.trades_path) == _content(house, again.backtest.trades_path)
     assert other.strategy != first.strategy
+
+
+async def _working_on(handle: WorkflowHandle, step: str) -> None:
+    """Wait until the running activity's heartbeat tells of this step."""
+    async with asyncio.timeout(60):
+        while True:
+            pending = (await handle.describe()).raw_description.pending_activities
+            if any(step.encode() in p.data for a in pending for p in a.heartbeat_details.payloads):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _designed(house: House, **changes: object) -> CycleStatus:
