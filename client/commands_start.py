@@ -36,6 +36,10 @@ def start(
     on_budget_exhausted: Annotated[
         Literal["wait", "fail"], typer.Option(help="When the day's budget ends in mid-cycle.")
     ] = "wait",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT"),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A gate's bound, e.g. backtest_min_trades=20.", metavar="KEY=VALUE"),
@@ -68,6 +72,7 @@ def start(
         seed=seed,
         queue=queue,
         on_budget_exhausted=on_budget_exhausted,
+        memory=memory,
         overrides=set_ or [],
     )
     return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
@@ -99,12 +104,13 @@ def request_from(
     seed: int,
     queue: bool,
     on_budget_exhausted: str,
+    memory: str | None,
     overrides: list[str],
 ) -> "CycleRequest":
     """A request that can be researched, checked before anything is contacted: the bars exist, the strategy is valid."""
     from pydantic import ValidationError
 
-    from client.strategy_files import read_strategy, save_strategy
+    from client.strategy_files import read_strategy, require_researchable, save_strategy
     from domain.cycle import CycleRequest, OnBudgetExhausted
 
     loaded = read_strategy(strategy) if strategy else None
@@ -113,6 +119,8 @@ def request_from(
         timeframe = timeframe or loaded.strategy.training_data.timeframes[0]
     symbol, timeframe = (symbol or DEFAULT_SYMBOL).upper(), timeframe or DEFAULT_TIMEFRAME
     require_bars(settings, symbol, timeframe)
+    if loaded:
+        require_researchable(settings, loaded.strategy, symbol, timeframe)
     thresholds = thresholds_with(settings.thresholds, overrides)
     reference: StrategyRef | None = save_strategy(settings, loaded) if loaded else None
     try:
@@ -126,6 +134,7 @@ def request_from(
             on_budget_exhausted=OnBudgetExhausted(on_budget_exhausted),
             queue=queue,
             seed=seed,
+            memory_snapshot=memory,
         )
     except ValidationError as error:
         raise usage(problems(error)) from error

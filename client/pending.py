@@ -37,8 +37,10 @@ class Live(Frozen):
     @property
     def doing(self) -> str:
         """The activity's state in a few words: its step, what it waits for, or what failed and when it goes on."""
-        if not self.started and self.last_failure is None:
+        if not self.started and self.next_attempt_at is None:
             return "waiting for an engine worker" if self.activity in ENGINE_ACTIVITIES else "waiting for a worker"
+        if not self.started:
+            return f"{self.activity} is tried again soon"
         return self.step or f"{self.activity} has started"
 
 
@@ -81,10 +83,12 @@ def _code(failure: Failure) -> str | None:
 
 
 def _next_attempt(activity: PendingActivityInfo) -> datetime | None:
+    """When a failed activity is tried again; None where it is being tried, or only waits for a worker."""
     waits = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     if not waits or not activity.HasField("next_attempt_schedule_time"):
         return None
-    return _time(activity.next_attempt_schedule_time)
+    planned = _time(activity.next_attempt_schedule_time)
+    return planned if planned > datetime.now(UTC) else None
 
 
 def _time(value: Timestamp) -> datetime:

@@ -75,6 +75,28 @@ def read_strategy(path: Path) -> StrategyText:
     return StrategyText(content.decode(), loaded.strategy, loaded.ignored, loaded.notes)
 
 
+def require_researchable(settings: Settings, strategy: Strategy, symbol: str, timeframe: str) -> None:
+    """Refuse a strategy that these bars cannot research, before anything is started for it."""
+    import pandas as pd
+
+    from domain.errors import ResearchError
+    from engine.bars import load_bars
+    from engine.splits import split_bars
+
+    base = strategy.training_data.base_timeframe
+    if timeframe != base:
+        raise usage(
+            f"the strategy {strategy.name} is made for {base} bars, not for {timeframe}",
+            f"leave --timeframe out, or change the file's timeframe {base}",
+        )
+    try:
+        split_bars(strategy, pd.DatetimeIndex(load_bars(symbol, timeframe, settings.data).frame.index))
+    except ResearchError as error:
+        raise CommandError(
+            ExitCode.USAGE, error.code.value, error.message, "`research data list` shows from when to when bars reach"
+        ) from error
+
+
 def save_strategy(settings: Settings, strategy: StrategyText) -> StrategyRef:
     """Keep a strategy that the engine can train, so that a cycle can refer to it."""
     able = trainability(strategy.strategy)
