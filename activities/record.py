@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.faults import translated
-from domain.cycle import CycleStatus
+from domain.cycle import CycleRequest, CycleStatus
 from domain.errors import ErrorCode, ResearchError
 from store.cycles import Store
 from store.strategies import DesignFacts, StrategyFiles
@@ -20,10 +20,10 @@ class RecordActivities:
     files: StrategyFiles
 
     @activity.defn(name="count_trials")
-    async def count_trials(self, data_sha256: str) -> int:
-        """How many backtests of these bars are recorded. Errors: store_unavailable."""
+    async def count_trials(self, request: CycleRequest) -> int:
+        """How many backtests of the request's symbol and timeframe are recorded. Errors: store_unavailable."""
         with translated():
-            return await asyncio.to_thread(self.store.trials, data_sha256)
+            return await asyncio.to_thread(self.store.trials, request.symbol, request.timeframe)
 
     @activity.defn(name="record")
     async def record(self, status: CycleStatus) -> bool:

@@ -103,10 +103,14 @@ class Store:
             raise _no_snapshot(f"the memory snapshot {up_to} is not one of {symbol} {timeframe} in this store")
         return snapshot
 
-    def trials(self, data_sha256: str) -> int:
-        """How many backtests have been made on these bars and recorded. Repeats count: it errs to the strict side."""
+    def trials(self, symbol: str, timeframe: str) -> int:
+        """How many recorded backtests there are of the symbol at the timeframe.
+
+        It errs to the strict side: repeats count, and so do backtests on bars that were imported anew since, because a
+        few more bars, or other ones of the same market, make no fresh start.
+        """
         query = sa.select(sa.func.count()).where(
-            col(CycleRow.data_sha256) == data_sha256, col(CycleRow.backtested).is_(True)
+            col(CycleRow.symbol) == symbol, col(CycleRow.timeframe) == timeframe, col(CycleRow.backtested).is_(True)
         )
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             return connection.execute(query).scalar_one()

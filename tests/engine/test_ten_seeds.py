@@ -80,7 +80,7 @@ class Laboratory:
                 model_path=training.model_path,
                 model_id=training.model_id,
                 data_sha256=training.data_sha256,
-                trials=self.store.trials(training.data_sha256) + 1,
+                trials=self.store.trials(SYMBOL, TIMEFRAME) + 1,
             )
             backtest = run_backtest(test, self.places, workdir, final, lambda _: None)
             gates = (*gates, backtest_gate(backtest, BOUNDS))

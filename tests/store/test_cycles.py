@@ -18,6 +18,7 @@ from sqlmodel import SQLModel, col
 
 from domain.cycle import Admission, AdmissionState, CycleStatus, Failure, Outcome, Phase
 from domain.errors import ErrorCode, ResearchError
+from domain.results import BacktestResult
 from store.cycles import Store, insertion
 from store.strategies import DesignFacts
 from store.tables import CycleRow, HypothesisRow
@@ -142,12 +143,21 @@ def test_hypotheses_are_left_untested_for_later_cycles(store: Store, assessed: M
         assert set(connection.execute(sa.select(col(HypothesisRow.status))).scalars()) == {"untested"}
 
 
-def test_backtests_on_the_same_bars_are_counted(store: Store, assessed: MakeCycle, ended: MakeCycle) -> None:
+def test_backtests_of_a_symbol_at_a_timeframe_are_counted(store: Store, assessed: MakeCycle, ended: MakeCycle) -> None:
     store.record(assessed("a"))
     store.record(assessed("b"))
+    store.record(assessed("another symbol", symbol="AAPL"))
     store.record(ended("gate said no"))
-    assert store.trials("e" * 64) == 2
-    assert store.trials("f" * 64) == 0
+    assert store.trials("EURUSD", "1h") == 2
+    assert store.trials("EURUSD", "1d") == 0
+
+
+def test_bars_imported_anew_do_not_reset_the_count_of_trials(
+    store: Store, assessed: MakeCycle, backtest: BacktestResult
+) -> None:
+    store.record(assessed("before"))
+    store.record(assessed("after", backtest=backtest.model_copy(update={"data_sha256": "f" * 64})))
+    assert store.trials("EURUSD", "1h") == 2
 
 
 def test_a_strategy_is_known_from_its_first_cycle_on(store: Store, ended: MakeCycle, facts: MakeFacts) -> None:
