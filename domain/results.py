@@ -144,7 +144,9 @@ class BacktestResult(Frozen):
     benchmark_return: float = Field(description="buy and hold over the same bars, without costs")
     excess_sharpe: float | None = Field(description="Sharpe of the return in excess of an equally exposed buy and hold")
     excess_sharpe_interval: Interval | None
-    trials: int = Field(ge=1, description="backtests that the store knows on these bars, this one counted")
+    trials: int = Field(
+        ge=1, description="backtests that the store knows of this symbol and timeframe, this one counted"
+    )
     expected_max_sharpe: float = Field(
         description="the Sharpe that the best of so many trials without skill would show"
     )

@@ -156,7 +156,7 @@ class ResearchCycleWorkflow:
 
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
         self._enter(Phase.BACKTESTING)
-        earlier = await call("count_trials", training.data_sha256, int, self._start.policies.record)
+        earlier = await call("count_trials", self._start.request, int, self._start.policies.record)
         job = BacktestJob(
             cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
