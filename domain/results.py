@@ -145,7 +145,7 @@ class BacktestResult(Frozen):
     excess_sharpe: float | None = Field(description="Sharpe of the return in excess of an equally exposed buy and hold")
     excess_sharpe_interval: Interval | None
     trials: int = Field(
-        ge=1, description="backtests that the store knows of this symbol and timeframe, this one counted"
+        ge=1, description="backtests known of this symbol and timeframe, this one counted"
     )
     expected_max_sharpe: float = Field(
         description="the Sharpe that the best of so many trials without skill would show"
