@@ -14,11 +14,14 @@ An attempt that was overtaken between its look at the fence and its rename publi
 """
 
 import errno
+import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -27,9 +30,14 @@ from pydantic import ValidationError
 
 from domain.results import Frozen
 
+logger = logging.getLogger(__name__)
+
 RESULT = "result.json"
 CHECKPOINT = "checkpoint.json"
 """The file that says that a checkpoint is there."""
+
+ABANDONED_AFTER = timedelta(days=7)
+"""After so long without a change nobody comes back to an attempt."""
 
 _ATTEMPTS = ".attempts"
 _ASIDE = ".aside"
@@ -148,13 +156,15 @@ class Attempt:
 
         Errors: Superseded, Unreadable, OSError.
         """
-        for checkpoint in self.folder.glob("checkpoint*"):
-            checkpoint.unlink()
         (self.folder / RESULT).write_text(result.model_dump_json(indent=2) + "\n")
         for path in (*self.folder.rglob("*"), self.folder):
             _sync(path)
         if self.is_current:
             target = self.job.artifacts / self.job.final
+            # Last of all, when the result is on the disk: until then a next attempt would go on from the checkpoint.
+            for checkpoint in self.folder.glob("checkpoint*"):
+                checkpoint.unlink()
+            _sync(self.folder)
             try:
                 self.folder.rename(target)
             except OSError as error:
@@ -166,6 +176,27 @@ class Attempt:
             raise Superseded
         self.job.clean_up()
         return published
+
+
+def remove_abandoned(artifacts: Path, older_than: timedelta = ABANDONED_AFTER) -> None:
+    """Delete the attempts of cycles in which no attempt has begun or ended for so long: they failed or were cancelled.
+
+    Results stay. Best effort: what cannot be deleted is told in the log and left to the next time.
+    """
+    before = time.time() - older_than.total_seconds()
+    for folder in artifacts.glob(f"*/{_ATTEMPTS}"):
+        try:
+            if _last_change(folder) < before:
+                shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue  # another worker that starts at the same moment deletes it
+        except OSError as error:
+            logger.warning("the abandoned attempts in %s could not be deleted: %s", folder, error)
+
+
+def _last_change(attempts: Path) -> float:
+    """When an attempt or its checkpoint was last written below the folder, in seconds."""
+    return max(path.stat().st_mtime for path in (attempts, *attempts.iterdir()))
 
 
 def _move_aside(folder: Path) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from domain.errors import ErrorCode, ResearchError
 from domain.results import BacktestResult, Frozen, TrainingResult
-from engine.attempts import Attempt, JobFiles, Kind, Superseded, Unreadable
+from engine.attempts import Attempt, JobFiles, Kind, Superseded, Unreadable, remove_abandoned
 from engine.interface import BacktestJob, Places, Report, TrainJob
 from engine.pool import JobPool, JobRaised, ProcessDied
 
@@ -56,8 +56,10 @@ class EmbeddedEngine:
     ) -> None:
         """`training` and `backtest` name what is called in the process, as "module:function".
 
-        Their keyword arguments: job, places, workdir, final, report; a training's also resume_from.
+        Their keyword arguments: job, places, workdir, final, report; a training's also resume_from. What jobs that
+        failed or were cancelled left long ago below `places.artifacts` is deleted.
         """
+        remove_abandoned(places.artifacts)
         self._pool = pool
         self._places = places
         self._training = _Work(

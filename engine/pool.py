@@ -37,7 +37,7 @@ SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|DATABASE_URL", re.IGN
 """Names of environment variables that engine processes do not get: they work on files that a model wrote."""
 
 CACHE_BYTES = 256 * 2**20
-"""What the compiled programs may take on the disk when a pool starts; the oldest go first."""
+"""What the compiled programs may take on the disk between two jobs; the oldest go first."""
 
 LAST_WORDS = 2_000
 """How much of a dead process's output goes into the log, in bytes."""
@@ -49,7 +49,10 @@ START = "from engine.child import main; main()"
 
 
 class ProcessDied(Exception):
-    """An engine process ended in mid-job without a word of its own. Says how; the same job may well succeed again."""
+    """An engine process ended in mid-job without a word of its own, or could not be started.
+
+    Says how; the same job may well succeed again.
+    """
 
 
 class JobPool:
@@ -62,6 +65,7 @@ class JobPool:
     def __init__(self, processes: int, cache: Path, warm: tuple[str, ...] = WARM_MODULES) -> None:
         """`cache` is the folder of JAX's compiled programs; it is made when needed and may be deleted at any time."""
         _prune(cache)
+        self._cache = cache
         self._environment = _environment(cache)
         self._warm = warm
         self._processes = processes
@@ -81,25 +85,14 @@ class JobPool:
         """
         async with self._free:
             process = self._take()
-            loop = asyncio.get_running_loop()
-
-            def forward(progress: Progress) -> None:
-                # A loop that has been closed takes nothing more, and nobody listens there.
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(report, progress)
-
-            work = loop.run_in_executor(self._threads, process.perform, Task(function, arguments), forward)
+            self._busy.add(process)
             try:
-                return await asyncio.shield(work)
+                self._fill_up()
+                return await self._perform(process, Task(function, arguments), report)
             finally:
                 process.kill()
-                try:
-                    await asyncio.wait([work])
-                    if not work.cancelled():
-                        work.exception()  # looked at, so that asyncio does not report it a second time
-                finally:
-                    self._busy.discard(process)
-                    self._fill_up()
+                self._busy.discard(process)
+                self._fill_up()
 
     def close(self) -> None:
         """Kill all processes, also those with a job, whose `run` then raises ProcessDied."""
@@ -123,41 +116,75 @@ class JobPool:
         return frozenset(process.pid for process in (*self._idle, *self._busy))
 
     def _take(self) -> "_Process":
+        """A process for a job: a warm one, or a new one where there is none. Errors: ProcessDied."""
         if self._closed:
             raise ProcessDied("the worker is ending and starts no more jobs")
-        process = self._idle.popleft()
-        if not process.alive:  # killed while it was idle: by the kernel for want of memory, or by hand
-            process.bury()
-            process = _Process(self._environment, self._warm)
-        self._busy.add(process)
-        self._fill_up()
-        return process
+        if self._idle:
+            process = self._idle.popleft()
+            if process.alive:
+                return process
+            process.bury()  # killed while it was idle: by the kernel for want of memory, or by hand
+        try:
+            return _Process(self._environment, self._warm)
+        except OSError as error:
+            raise ProcessDied(f"no engine process could be started: {error}") from error
+
+    async def _perform(self, process: "_Process", task: Task, report: Report) -> object:
+        loop = asyncio.get_running_loop()
+
+        def forward(progress: Progress) -> None:
+            # A loop that has been closed takes nothing more, and nobody listens there.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(report, progress)
+
+        def work() -> object:
+            try:
+                return process.perform(task, forward)
+            finally:
+                _prune(self._cache)
+
+        performed = loop.run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(performed)
+        finally:
+            process.kill()
+            await asyncio.wait([performed])
+            if not performed.cancelled():
+                performed.exception()  # looked at, so that asyncio does not report it a second time
 
     def _fill_up(self) -> None:
-        """Start what is missing: one for each job that may come, and one that is never missing.
+        """Start what is missing, as far as it can be: one for each job that may come, and one that is never missing.
 
         A cycle's backtest follows its training at once; it finds a process that warmed up meanwhile.
         """
         if self._closed:
             return
-        while not self._idle or len(self._idle) + len(self._busy) < self._processes:
-            self._idle.append(_Process(self._environment, self._warm))
+        try:
+            while not self._idle or len(self._idle) + len(self._busy) < self._processes:
+                self._idle.append(_Process(self._environment, self._warm))
+        except OSError as error:
+            logger.warning("no engine process could be warmed up ahead of its job: %s", error)
 
 
 class _Process:
     """One process and the three pipes to it."""
 
     def __init__(self, environment: Mapping[str, str], warm: tuple[str, ...]) -> None:
+        """Errors: OSError where the machine has no room for another process."""
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by bury)
-        self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-c", START, str(os.getpid()), *warm],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._output,
-            env=environment,
-            # Out of the terminal's foreground group: Ctrl-C reaches the parent alone.
-            process_group=0,
-        )
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-X", "faulthandler", "-c", START, str(os.getpid()), *warm],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                env=environment,
+                # Out of the terminal's foreground group: Ctrl-C reaches the parent alone.
+                process_group=0,
+            )
+        except OSError:
+            self._output.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -217,14 +244,25 @@ class _Process:
 
 
 def _prune(cache: Path) -> None:
+    """Bound the compiled programs. They only save time: a folder that cannot be tidied is told and fails no job."""
     # JAX itself bounds its cache only with a lock that a killed process would leave behind.
-    programs = [(path.stat(), path) for path in cache.glob("*-cache")]
-    total = sum(status.st_size for status, _ in programs)
-    for status, path in sorted(programs, key=lambda program: program[0].st_mtime):
-        if total <= CACHE_BYTES:
-            break
-        path.unlink(missing_ok=True)
-        total -= status.st_size
+    try:
+        programs = [(status, path) for path in cache.glob("*-cache") if (status := _status(path))]
+        total = sum(status.st_size for status, _ in programs)
+        for status, path in sorted(programs, key=lambda program: program[0].st_mtime):
+            if total <= CACHE_BYTES:
+                break
+            path.unlink(missing_ok=True)
+            total -= status.st_size
+    except OSError as error:
+        logger.warning("the compiled programs could not be bounded to %d bytes: %s", CACHE_BYTES, error)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None  # another process bounds the same folder
 
 
 def _environment(cache: Path) -> dict[str, str]:

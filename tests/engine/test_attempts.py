@@ -1,6 +1,7 @@
 """Promises of the attempts' folders: what is published is whole and never changes."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from process_jobs import result
 
 from domain.results import TrainingResult
-from engine.attempts import Attempt, JobFiles, Kind, Superseded, Unreadable
+from engine.attempts import Attempt, JobFiles, Kind, Superseded, Unreadable, remove_abandoned
 
 JOB_HASH = "0123456789abcdef" * 4
 
@@ -53,6 +54,42 @@ def test_checkpoints_and_attempts_are_gone_after_publishing(files: JobFiles) -> 
         "cycle-1/training-0123456789ab/model.npz",
         "cycle-1/training-0123456789ab/result.json",
     }
+
+
+def test_a_checkpoint_is_kept_until_the_result_is_on_the_disk(files: JobFiles) -> None:
+    attempt = files.open_attempt()
+    (attempt.folder / "checkpoint.json").write_text("1")
+    (attempt.folder / "result.json").mkdir()  # a result that cannot be written
+    with pytest.raises(OSError, match="Is a directory"):
+        attempt.publish(finish(attempt))
+    resume_from = files.open_attempt().resume_from
+    assert resume_from is not None
+    assert (resume_from / "checkpoint.json").read_text() == "1"
+
+
+def test_attempts_that_nobody_came_back_to_for_a_week_are_deleted_and_results_stay(files: JobFiles) -> None:
+    attempt = files.open_attempt()
+    finished = attempt.publish(finish(attempt))
+    failed = JobFiles(files.artifacts, files.cycle_id, Kind.BACKTEST, JOB_HASH).open_attempt()
+    young = JobFiles(files.artifacts, "cycle-2", Kind.TRAINING, JOB_HASH).open_attempt()
+    attempts = failed.folder.parent
+    for path in (*attempts.iterdir(), attempts):
+        os.utime(path, (1e9, 1e9))
+    remove_abandoned(files.artifacts)
+    assert not attempts.exists()
+    assert young.folder.is_dir()
+    assert files.published(TrainingResult) == finished
+    assert files.open_attempt().folder.is_dir()
+
+
+def test_an_attempt_that_still_writes_checkpoints_is_not_abandoned(files: JobFiles) -> None:
+    attempt = files.open_attempt()
+    attempts = attempt.folder.parent
+    for path in (*attempts.iterdir(), attempts):
+        os.utime(path, (1e9, 1e9))
+    (attempt.folder / "checkpoint.json").write_text("1")
+    remove_abandoned(files.artifacts)
+    assert attempt.folder.is_dir()
 
 
 def test_the_next_attempt_resumes_from_the_newest_checkpoint(files: JobFiles) -> None:

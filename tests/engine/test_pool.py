@@ -112,6 +112,31 @@ async def test_a_warm_process_that_was_killed_while_idle_is_replaced_unseen(pool
     assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
 
 
+async def test_a_process_that_cannot_be_started_fails_its_job_alone_and_the_next_job_runs(
+    pool: JobPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (idle,) = pool.pids
+    os.kill(idle, signal.SIGKILL)
+    await until(lambda: gone(idle))
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/no/such/python")
+        with pytest.raises(ProcessDied, match="no engine process could be started"):
+            await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard)
+    assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+    assert len(pool.pids) == 1
+
+
+async def test_a_spare_process_that_cannot_be_started_costs_no_result(
+    pool: JobPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/no/such/python")
+        assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+        assert not pool.pids
+    assert "could be warmed up" in caplog.text
+    assert await pool.run("process_jobs:add", {"a": 2, "b": 2}, unheard) == 4
+
+
 async def test_a_cancelled_job_is_dead_within_a_second_and_writes_no_more(pool: JobPool, tmp_path: Path) -> None:
     path = tmp_path / "written"
     pids: list[int] = []
@@ -211,11 +236,30 @@ async def test_while_a_job_runs_the_next_ones_process_is_already_there(pool: Job
     assert pool.pids < spare
 
 
-def test_a_pool_that_starts_bounds_the_compiled_programs_oldest_first(tmp_path: Path) -> None:
+def make_programs(cache: Path) -> None:
+    """Three compiled programs, one too many, of different ages."""
+    cache.mkdir(exist_ok=True)
     for age, name in enumerate(("newest", "middle", "oldest")):
-        path = tmp_path / f"{name}-cache"
+        path = cache / f"{name}-cache"
         path.touch()
         os.truncate(path, CACHE_BYTES // 2)
         os.utime(path, (1e9 - age, 1e9 - age))
+
+
+def test_a_pool_that_starts_bounds_the_compiled_programs_oldest_first(tmp_path: Path) -> None:
+    make_programs(tmp_path)
     JobPool(1, tmp_path, warm=()).close()
     assert {path.name for path in tmp_path.iterdir()} == {"newest-cache", "middle-cache"}
+
+
+async def test_a_job_that_ends_bounds_the_compiled_programs_too(pool: JobPool, tmp_path: Path) -> None:
+    make_programs(tmp_path / "cache")
+    await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard)
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"newest-cache", "middle-cache"}
+
+
+def test_a_compiled_program_that_is_gone_when_it_is_looked_at_stops_no_pool(tmp_path: Path) -> None:
+    (tmp_path / "gone-cache").symlink_to(tmp_path / "deleted")
+    make_programs(tmp_path)
+    JobPool(1, tmp_path, warm=()).close()
+    assert not (tmp_path / "oldest-cache").exists()
