@@ -15,7 +15,16 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from domain.errors import ErrorCode, ResearchError
@@ -29,6 +38,16 @@ _LOCK_NUMBER = 0x6B74_7264
 """Any fixed number: PostgreSQL's advisory lock of migrations and of records."""
 
 _NO_URL = "RESEARCH_DATABASE_URL is not a database URL; one looks like sqlite:////path/to/research.db"
+
+_OUTAGES = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    sqlite3.OperationalError,
+    sqlite3.InterfaceError,
+    OSError,
+)
+_DEFECT = "The store works but refused this, which is a defect of the program: report it, with the worker's log"
 
 _alembic_in_this_process = threading.Lock()
 
@@ -105,14 +124,27 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reporting(engine: Engine, done: str) -> Iterator[None]:
-    """Turn what a database or a disk can throw into store_unavailable: what happened, and what to do."""
+    """Turn what a database or a disk can throw into a ResearchError: what happened, and what to do.
+
+    Errors: store_unavailable where the database or its file is out of reach or damaged, which may pass; internal_error
+    where it works and refuses what it was given, which another attempt would only repeat.
+    """
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()
         what = cause[0] if cause else type(error).__name__
-        message = f"the store {_shown(engine)} could not be {done}: {what}. {_advice(what, engine)}"
-        raise ResearchError(ErrorCode.STORE_UNAVAILABLE, message) from error
+        message = f"the store {_shown(engine)} could not be {done}: {what}"
+        if _is_outage(error):
+            raise _unavailable(f"{message}. {_advice(what, engine)}") from error
+        raise ResearchError(ErrorCode.INTERNAL_ERROR, f"{message}. {_DEFECT}") from error
+
+
+def _is_outage(error: Exception) -> bool:
+    # DatabaseError itself, of which the refusals are other kinds, is how SQLite says that its file is damaged.
+    damaged = type(error) in (DatabaseError, sqlite3.DatabaseError)
+    cut_off = isinstance(error, DBAPIError) and error.connection_invalidated
+    return damaged or cut_off or isinstance(error, _OUTAGES)
 
 
 def _parsed(url: str) -> URL:

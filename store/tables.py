@@ -15,6 +15,9 @@ from sqlmodel import Field, SQLModel
 RECORD_VERSION = 1
 """The form of `cycles.status`. Raised when an older program could no longer read a new record."""
 
+MAX_ID = 1000
+"""The longest workflow id that a Temporal server takes."""
+
 UNTESTED = "untested"
 """The status of a hypothesis that no later cycle has tested."""
 
@@ -55,8 +58,8 @@ class CycleRow(SQLModel, table=True):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = Field(max_length=200, unique=True)
-    cycle_id: str = Field(max_length=200, index=True)
+    run_id: str = Field(max_length=MAX_ID, unique=True)
+    cycle_id: str = Field(max_length=MAX_ID, index=True)
     record_version: int
     symbol: str = Field(max_length=32, index=True)
     timeframe: str = Field(max_length=8)

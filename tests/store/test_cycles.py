@@ -143,6 +143,18 @@ def test_hypotheses_are_left_untested_for_later_cycles(store: Store, assessed: M
         assert set(connection.execute(sa.select(col(HypothesisRow.status))).scalars()) == {"untested"}
 
 
+def test_the_longest_workflow_id_fits_into_both_kinds_of_database(store: Store, ended: MakeCycle) -> None:
+    store.record(ended("c" * 1000))
+    assert store.get("c" * 1000) == ended("c" * 1000)
+    # SQLite holds no column to its length; PostgreSQL does.
+    made = str(
+        CreateTable(SQLModel.metadata.tables["cycles"]).compile(
+            dialect=make_url("postgresql+psycopg://").get_dialect()()
+        )
+    )
+    assert "cycle_id VARCHAR(1000)" in made
+
+
 def test_backtests_of_a_symbol_at_a_timeframe_are_counted(store: Store, assessed: MakeCycle, ended: MakeCycle) -> None:
     store.record(assessed("a"))
     store.record(assessed("b"))

@@ -72,12 +72,24 @@ def test_a_transaction_that_fails_leaves_nothing_behind(store: Store, ended: Mak
     store.record(ended())
     left = sa.text("INSERT INTO hypotheses VALUES (:id, :cycle, 1, 't', 'r', 'untested')")
     with (
-        pytest.raises(ResearchError, match="FOREIGN KEY"),
+        pytest.raises(ResearchError, match="FOREIGN KEY") as refused,
         database.reporting(store.engine, "written"),
         database.writing(store.engine) as connection,
     ):
         connection.execute(left, [{"id": 1, "cycle": 1}, {"id": 2, "cycle": 99}])
+    assert refused.value.code is ErrorCode.INTERNAL_ERROR
     assert store.untested("EURUSD") == ()
+
+
+@pytest.mark.parametrize("statement", ["SELECT :not_given", "INSERT INTO cycles (id) VALUES (1)"])
+def test_what_a_working_database_refuses_is_a_defect_and_not_an_outage(store: Store, statement: str) -> None:
+    with (
+        pytest.raises(ResearchError, match="could not be written") as refused,
+        database.reporting(store.engine, "written"),
+        database.writing(store.engine) as connection,
+    ):
+        connection.execute(sa.text(statement))
+    assert refused.value.code is ErrorCode.INTERNAL_ERROR
 
 
 def _missing(path: Path) -> None:

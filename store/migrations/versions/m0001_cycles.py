@@ -14,8 +14,8 @@ def upgrade() -> None:
     op.create_table(
         "cycles",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("run_id", sa.String(200), nullable=False, unique=True),
-        sa.Column("cycle_id", sa.String(200), nullable=False, index=True),
+        sa.Column("run_id", sa.String(1000), nullable=False, unique=True),
+        sa.Column("cycle_id", sa.String(1000), nullable=False, index=True),
         sa.Column("record_version", sa.Integer, nullable=False),
         sa.Column("symbol", sa.String(32), nullable=False, index=True),
         sa.Column("timeframe", sa.String(8), nullable=False),
