@@ -12,6 +12,7 @@ from pydantic import Field
 from domain.errors import ErrorCode
 from domain.gates import GateResult, GateThresholds
 from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, TrainingResult, Verdict
+from domain.symbols import Symbol
 
 MAX_BRIEF = 8_000
 
@@ -85,7 +86,7 @@ class CycleRequest(Frozen):
     """What somebody asks to have researched."""
 
     brief: str = Field("", max_length=MAX_BRIEF)
-    symbol: str = Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    symbol: Symbol
     timeframe: str = Field(pattern=r"^(1m|5m|15m|30m|1h|4h|1d|1w)$")
     designer: DesignerKind
     model: str | None = Field(None, max_length=80, description="model alias, for the designer claude")

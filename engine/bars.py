@@ -8,7 +8,6 @@ is refused instead of being taken for what it was.
 import gzip
 import hashlib
 import io
-import re
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from domain.errors import ErrorCode, ResearchError
 from domain.results import Frozen
+from domain.symbols import Symbol, is_symbol
 
 SAMPLES: Final = Path(__file__).resolve().parent / "samples"
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
@@ -36,7 +36,6 @@ TIMEFRAMES: Final = {
     "1d": timedelta(days=1),
     "1w": timedelta(weeks=1),
 }
-SYMBOL_PATTERN: Final = r"^[A-Z0-9][A-Z0-9._-]{0,31}$"
 _SUFFIX: Final = ".csv.gz"
 _CACHED_SETS: Final = 8
 
@@ -49,10 +48,16 @@ class AssetClass(StrEnum):
     INDEX = "index"
 
 
+def _in_capitals(symbol: str) -> str:
+    if symbol != symbol.upper():
+        raise ValueError(f"{symbol} is not in capital letters")
+    return symbol
+
+
 class BarsInfo(Frozen):
     """A set of bars without its rows: the first line of its file. Start and end are opening times of bars."""
 
-    symbol: str = Field(pattern=SYMBOL_PATTERN)
+    symbol: Annotated[Symbol, AfterValidator(_in_capitals)]
     timeframe: str = Field(pattern=r"^(1m|5m|15m|30m|1h|4h|1d|1w)$")
     asset_class: AssetClass
     bars: int = Field(ge=1)
@@ -110,8 +115,8 @@ def list_bars(data_dir: Path) -> list[BarsInfo]:
 
 
 def find_file(symbol: str, timeframe: str, data_dir: Path) -> Path | None:
-    """The file that holds a set, or None. A symbol that is no plain name is never made into a path."""
-    if not re.fullmatch(SYMBOL_PATTERN, symbol) or timeframe not in TIMEFRAMES:
+    """The file that holds a set, or None. What is no symbol, in capital letters, is never made into a path."""
+    if not is_symbol(symbol) or symbol != symbol.upper() or timeframe not in TIMEFRAMES:
         return None
     candidates = (folder / file_name(symbol, timeframe) for folder in (data_dir, SAMPLES))
     return next((path for path in candidates if path.is_file()), None)

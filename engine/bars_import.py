@@ -7,7 +7,6 @@ silently are no longer what their user knows.
 import csv
 import io
 import os
-import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from domain.errors import ErrorCode, ResearchError
+from domain.symbols import MAX_SYMBOL, is_symbol
 from engine.bars import (
     COLUMNS,
     SAMPLES,
-    SYMBOL_PATTERN,
     TIMEFRAMES,
     AssetClass,
     BarsInfo,
@@ -85,10 +84,10 @@ def _checked_names(
     symbol: str, timeframe: str, asset_class: str, timezone: str | None
 ) -> tuple[str, AssetClass, ZoneInfo | None]:
     name = symbol.upper()
-    if not re.fullmatch(SYMBOL_PATTERN, name):
+    if not is_symbol(name):
         raise _error(
-            f"the symbol {symbol[:64]!r} is not a plain name: letters, digits, '.', '_' and '-', at most 32, "
-            "the first a letter or a digit. Choose another with --symbol."
+            f"the symbol {symbol[:64]!r} is not a plain name: at most {MAX_SYMBOL} letters, digits, '_', '-', '=' and "
+            "'^', with single dots between them, the first a letter, a digit or '^'. Choose another with --symbol."
         )
     if timeframe not in TIMEFRAMES:
         raise _error(f"the timeframe {timeframe[:32]!r} is not one of {', '.join(TIMEFRAMES)}.")

@@ -16,6 +16,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from domain.symbols import MAX_SYMBOL, SYMBOL_PATTERN
+
 MAX_INDICATORS = 64
 MAX_FUZZY_SETS = 128
 MAX_MEMBERSHIPS = 16
@@ -208,7 +210,7 @@ StrategyName = Annotated[Text, Field(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENG
 Version = Annotated[Text, Field(pattern=r"^3(\.[0-9]{1,3})?$")]
 Identifier = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 """The id of an indicator, a fuzzy set or a membership; without dots, which stand between an id and its output."""
-Symbol = Annotated[Text, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9^=_-]{0,31}(\.[A-Za-z0-9]{1,8})?$")]
+Symbol = Annotated[Text, Field(max_length=MAX_SYMBOL, pattern=SYMBOL_PATTERN)]
 Word = Annotated[Text, Field(min_length=1, max_length=128)]
 
 
