@@ -71,7 +71,7 @@ async def _demo(settings: Settings) -> int:
     for cycle in broken:
         outcome = cycle.outcome.value if cycle.outcome else "unfinished"
         screen.note(f"{cycle.cycle_id} ended as {outcome}: {cycle.reason}")
-    return ExitCode.OK if not broken and _tells_apart(*control) else ExitCode.FAILED
+    return ExitCode.OK if not broken and tells_apart(*control) else ExitCode.FAILED
 
 
 async def _research(console: Console, client: Client, settings: Settings) -> list[CycleStatus]:
@@ -136,7 +136,7 @@ def _verdict(cycle: CycleStatus, settings: Settings) -> RenderableType:
     return Group(*told, render_results(cycle), render_places(places_of(cycle, settings)), Text(""))
 
 
-def _tells_apart(planted: CycleStatus, shuffled: CycleStatus) -> bool:
+def tells_apart(planted: CycleStatus, shuffled: CycleStatus) -> bool:
     """Whether the machinery calls the planted edge promising, and its shuffled twin not."""
     found = planted.assessment is not None and planted.assessment.verdict is Verdict.PROMISING
     fooled = shuffled.assessment is not None and shuffled.assessment.verdict is Verdict.PROMISING
@@ -144,7 +144,7 @@ def _tells_apart(planted: CycleStatus, shuffled: CycleStatus) -> bool:
 
 
 def _control_line(planted: CycleStatus, shuffled: CycleStatus) -> Text:
-    works = _tells_apart(planted, shuffled)
+    works = tells_apart(planted, shuffled)
     line = f"{PLANTED}: {_word(planted)}. {SHUFFLED}: {_word(shuffled)}. "
     line += "The instrument tells them apart." if works else "The instrument does NOT tell them apart: do not trust it."
     return Text(line, "bold green" if works else "bold red")
