@@ -107,11 +107,18 @@ def load_bars(symbol: str, timeframe: str, data_dir: Path) -> Bars:
 
 
 def list_bars(data_dir: Path) -> list[BarsInfo]:
-    """Every set that load_bars would give, sorted by symbol and then from the finest timeframe to the coarsest."""
-    files = {path.name: path for folder in (SAMPLES, data_dir) for path in sorted(folder.glob(f"[!.]*{_SUFFIX}"))}
+    """Every set that load_bars would give, sorted by symbol and then from the finest timeframe to the coarsest.
+
+    Files that are no sets are passed over, so that one of them costs no other set; unreadable_bars names them.
+    """
     order = list(TIMEFRAMES)
-    found = [describe(path) for path in files.values()]
-    return sorted(found, key=lambda info: (info.symbol, order.index(info.timeframe)))
+    found = (_described(path) for path in _files(data_dir))
+    return sorted(filter(None, found), key=lambda info: (info.symbol, order.index(info.timeframe)))
+
+
+def unreadable_bars(data_dir: Path) -> list[Path]:
+    """The files among the sets that are none: damaged, edited by hand, or under a name that is not theirs."""
+    return [path for path in _files(data_dir) if _described(path) is None]
 
 
 def find_file(symbol: str, timeframe: str, data_dir: Path) -> Path | None:
@@ -123,11 +130,14 @@ def find_file(symbol: str, timeframe: str, data_dir: Path) -> Path | None:
 
 
 def describe(path: Path) -> BarsInfo:
-    """The first line of a set's file. Raises ResearchError DATA_UNAVAILABLE where there is none to be read."""
+    """The first line of a set's file.
+
+    Raises ResearchError DATA_UNAVAILABLE where there is none to be read, or it is that of another set.
+    """
     try:
         with gzip.open(path, "rb") as file:
-            return BarsInfo.model_validate_json(file.readline(65_536).removeprefix(b"# "))
-    except (OSError, EOFError, zlib.error, ValidationError) as error:
+            return _checked(file.readline(65_536), path)
+    except (OSError, EOFError, zlib.error) as error:
         raise _broken(path) from error
 
 
@@ -198,14 +208,35 @@ def _parse(info: BarsInfo, rows: bytes, path: Path) -> pd.DataFrame:
 def _read(path: Path) -> tuple[BarsInfo, bytes]:
     try:
         first, _, rows = gzip.decompress(path.read_bytes()).partition(b"\n")
-        info = BarsInfo.model_validate_json(first.removeprefix(b"# "))
-    except (OSError, EOFError, zlib.error, ValidationError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _broken(path) from error
-    if file_name(info.symbol, info.timeframe) != path.name:
-        raise _broken(path)
+    info = _checked(first, path)
     if hashlib.sha256(rows).hexdigest() != info.sha256:
         raise _broken(path)
     return info, rows
+
+
+def _files(data_dir: Path) -> list[Path]:
+    """The files that hold sets by their name; of two with one name the imported one, which load_bars takes too."""
+    files = {path.name: path for folder in (SAMPLES, data_dir) for path in folder.glob(f"[!.]*{_SUFFIX}")}
+    return sorted(files.values())
+
+
+def _described(path: Path) -> BarsInfo | None:
+    try:
+        return describe(path)
+    except ResearchError:
+        return None
+
+
+def _checked(first_line: bytes, path: Path) -> BarsInfo:
+    try:
+        info = BarsInfo.model_validate_json(first_line.removeprefix(b"# "))
+    except ValidationError as error:
+        raise _broken(path) from error
+    if path.name != file_name(info.symbol, info.timeframe):
+        raise _broken(path)
+    return info
 
 
 def _broken(path: Path) -> ResearchError:

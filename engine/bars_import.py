@@ -55,7 +55,8 @@ def import_csv(
     timestamp, datetime, time or date, the bar's opening time in ISO 8601. `timezone` (an IANA name) is needed where
     the times carry no offset; it does not change times that do. Days without a time, in 1d and 1w bars, are UTC.
 
-    Raises ResearchError: DATA_UNAVAILABLE with every problem and its line, STORE_UNAVAILABLE if it cannot be written.
+    Raises ResearchError: DATA_UNAVAILABLE with every problem and its line (lines that do not divide into the columns
+    first and alone: what stands in their cells is not known), STORE_UNAVAILABLE if it cannot be written.
     A set of that name, imported or bundled, is kept unless `replace` says otherwise; the synthetic ones always.
     """
     name, kind, zone = _checked_names(symbol, timeframe, asset_class, timezone)
@@ -114,36 +115,55 @@ def _check_vacant(symbol: str, timeframe: str, data_dir: Path, replace: bool) ->
 
 def _read(path: Path, found: Findings) -> pd.DataFrame:
     """The file's cells as text, a column each of `timestamp` and COLUMNS."""
-    text = _text_of(path)
-    header = text.split("\n", 1)[0]
+    header, *rows = _text_of(path).split("\n", MAX_ROWS + 1)
     delimiter = max(",;\t", key=header.count)
-    names = [cell.strip().lower() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    names = [
+        cell.strip().lower() for cell in next(csv.reader([header.removesuffix(delimiter)], delimiter=delimiter), [])
+    ]
     places = _places(path, names, found)
-    try:
-        cells = pd.read_csv(
-            io.StringIO(text),
-            sep=delimiter,
-            header=None,
-            names=list(range(len(names))),
-            skiprows=1,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            index_col=False,
-            nrows=MAX_ROWS + 1,
-            on_bad_lines="error",
-        ).fillna("")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise _error(f"{path.name} was not imported: {str(error).strip()[:300]}") from error
-    if len(cells) > MAX_ROWS:
+    if len(rows) > MAX_ROWS:
         raise _error(f"{path.name} was not imported: it has more than {MAX_ROWS:,} lines. Split it by date.")
-    if len(cells) < MIN_BARS:
-        raise _error(f"{path.name} was not imported: {len(cells)} bars are too few; at least {MIN_BARS} are needed.")
+    if len(rows) < MIN_BARS:
+        raise _error(f"{path.name} was not imported: {len(rows)} bars are too few; at least {MIN_BARS} are needed.")
+    _check_cells(rows, len(names), delimiter, found)
+    if found.problems:
+        raise _refused(path, found)
+    # Every line divides into the columns by itself, so pandas finds the same lines and the same cells.
+    cells = pd.read_csv(
+        io.StringIO("\n".join(rows)),
+        sep=delimiter,
+        header=None,
+        names=list(range(len(names))),
+        usecols=list(range(len(names))),
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=False,
+        index_col=False,
+    )
     columns = {
         name: cells[where[0]].str.strip() if len(where) == 1 else cells[where[0]] + " " + cells[where[1]]
         for name, where in places.items()
     }
     return pd.DataFrame({"volume": "0"} | columns)
+
+
+def _check_cells(rows: list[str], columns: int, delimiter: str, found: Findings) -> None:
+    """Refuse lines with more or fewer cells than there are columns; one empty cell more, at the end, is no cell.
+
+    A cell with a line break shows as two lines whose quotes are not closed.
+    """
+    for number, row in enumerate(rows):
+        try:
+            cells = (
+                next(csv.reader([row], delimiter=delimiter, strict=True), []) if '"' in row else row.split(delimiter)
+            )
+        except csv.Error:
+            found.refuse(np.array([number]), "quotes", "a cell's quotes have to end it, and on the line they began on")
+            continue
+        if len(cells) != columns and not (len(cells) == columns + 1 and not cells[-1].strip()):
+            there_are = f"there are {len(cells)}, and line 1 names {columns}" if row.strip() else "the line is empty"
+            hint = " (1,234 is two: write 1234)" if len(cells) > columns and delimiter == "," else ""
+            found.refuse(np.array([number]), "cells", there_are + hint)
 
 
 def _text_of(path: Path) -> str:

@@ -126,6 +126,17 @@ def eurusd(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return load_bars("EURUSD", "1h", tmp_path_factory.mktemp("no_data")).frame
 
 
+@pytest.fixture
+def lines(tmp_path: Path) -> list[str]:
+    """A good CSV of 200 bars of EURUSD 1h, header first: line n of the file is lines[n - 1]."""
+    frame = load_bars("EURUSD", "1h", tmp_path).frame.iloc[:200]
+    rows = [
+        f"{time:%Y-%m-%dT%H:%M:%SZ},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}"
+        for time, bar in frame.iterrows()
+    ]
+    return ["timestamp,open,high,low,close,volume", *rows]
+
+
 def _merge(content: dict[str, Any], change: Mapping[str, Any]) -> None:
     for key, value in change.items():
         if value is None:

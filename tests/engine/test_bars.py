@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from domain.errors import ErrorCode, ResearchError
-from engine.bars import SAMPLES, AssetClass, BarsInfo, encode, file_name, list_bars, load_bars
+from engine.bars import SAMPLES, AssetClass, BarsInfo, encode, file_name, list_bars, load_bars, unreadable_bars
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
@@ -137,6 +137,33 @@ def test_a_set_under_another_sets_name_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ResearchError, match=r"GBPUSD_1h\.csv\.gz is not a set of bars"):
         load_bars("GBPUSD", "1h", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.csv.gz", b"not gzip"),
+        ("MINE_1h.csv.gz", gzip.compress(b"timestamp,open\n1,2\n")),
+        ("EURUSD_1h (copy).csv.gz", (SAMPLES / "EURUSD_1h.csv.gz").read_bytes()),
+        ("GBPUSD_1h.csv.gz", (SAMPLES / "EURUSD_1h.csv.gz").read_bytes()),
+    ],
+)
+def test_a_stray_or_damaged_file_costs_no_other_set_and_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    whole = list_bars(tmp_path)
+    assert unreadable_bars(tmp_path) == []
+
+    _write(tmp_path, name, content)
+
+    assert list_bars(tmp_path) == whole
+    assert unreadable_bars(tmp_path) == [tmp_path / name]
+    with pytest.raises(ResearchError, match="there are no bars of 'XAUUSD'"):
+        load_bars("XAUUSD", "1h", tmp_path)
+
+
+def test_a_damaged_set_does_not_give_way_to_the_bundled_one_of_its_name(tmp_path: Path) -> None:
+    _write(tmp_path, "EURUSD_1h.csv.gz", b"")
+
+    assert ("EURUSD", "1h") not in [(info.symbol, info.timeframe) for info in list_bars(tmp_path)]
 
 
 def test_what_one_reader_does_to_its_bars_no_other_sees(tmp_path: Path) -> None:

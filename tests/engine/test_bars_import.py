@@ -9,21 +9,10 @@ import pandas as pd
 import pytest
 
 from domain.errors import ErrorCode, ResearchError
-from engine.bars import SAMPLES, load_bars
+from engine.bars import load_bars
 from engine.bars_import import import_csv
 
 Lines = list[str]
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Lines:
-    """A good CSV of 200 bars of EURUSD 1h, header first: line n of the file is lines[n - 1]."""
-    frame = load_bars("EURUSD", "1h", tmp_path).frame.iloc[:200]
-    rows = [
-        f"{time:%Y-%m-%dT%H:%M:%SZ},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}"
-        for time, bar in frame.iterrows()
-    ]
-    return ["timestamp,open,high,low,close,volume", *rows]
 
 
 def _write(tmp_path: Path, lines: Lines) -> Path:
@@ -77,7 +66,7 @@ BAD_CELLS = {
     "a price that is missing": (_cell(6, 4, ""), "line 6, close: is empty"),
     "NaN": (_cell(7, 2, "NaN"), "line 7, high: 'NaN' is not a number"),
     "infinity": (_cell(8, 2, "inf"), "line 8, high: 'inf' is not a number"),
-    "a quote that is not closed": (_cell(9, 1, '"1.052'), "mine.csv was not imported"),
+    "a quote that is not closed": (_cell(9, 1, '"1.052'), "line 9, quotes: a cell's quotes have to end it"),
     "a formula": (_cell(9, 1, "=1+1"), "line 9, open: '=1+1' is not a number"),
     "a price of zero": (_cell(10, 3, "0"), "line 10, low: a price has to be above 0"),
     "a price below zero": (_cell(11, 3, "-1.05"), "line 11, low: a price has to be above 0"),
@@ -110,11 +99,19 @@ BAD_CELLS = {
         lambda lines: [*lines[:30], lines[30].replace("Z", ""), *lines[31:]],
         "line 31, timestamp: has no UTC offset, while others have one",
     ),
-    "an empty line": (lambda lines: [*lines[:40], "", *lines[40:]], "line 41, open: is empty"),
-    "a cell too many": (lambda lines: [*lines[:50], lines[50] + ",1", *lines[51:]], "line 51"),
+    "an empty line": (lambda lines: [*lines[:40], "", *lines[40:]], "line 41, cells: the line is empty"),
+    "a cell too many": (
+        lambda lines: [*lines[:50], lines[50] + ",1", *lines[51:]],
+        "line 51, cells: there are 7, and line 1 names 6",
+    ),
+    "a volume with commas": (
+        _cell(52, 5, "1,234,567"),
+        "line 52, cells: there are 8, and line 1 names 6 (1,234 is two: write 1234)",
+    ),
+    "a line break inside a cell": (_cell(53, 5, '"1\n2"'), "line 53, quotes: a cell's quotes have to end it"),
     "a cell too few": (
         lambda lines: [*lines[:50], lines[50].rsplit(",", 1)[0], *lines[51:]],
-        "line 51, volume: is empty",
+        "line 51, cells: there are 5, and line 1 names 6",
     ),
 }
 
@@ -242,6 +239,17 @@ def test_columns_are_found_by_name_in_any_case_and_order_and_others_are_left_alo
     assert info.sha256 == straight.sha256
 
 
+def test_a_separator_at_the_end_of_a_line_and_quotes_around_cells_change_nothing(tmp_path: Path, lines: Lines) -> None:
+    straight = import_csv(_write(tmp_path, lines), tmp_path / "data", "MINE", "1h", "fx")
+    ended = [lines[0], *(f"{line}," for line in lines[1:])]
+    ended_throughout = [f"{line}," for line in lines]
+    quoted = [",".join(f'"{cell}"' for cell in line.split(",")) for line in lines]
+
+    for at, other in enumerate((ended, ended_throughout, quoted)):
+        info = import_csv(_write(tmp_path, other), tmp_path / "data", f"MINE{at}", "1h", "fx")
+        assert info.sha256 == straight.sha256
+
+
 def test_date_and_time_in_two_columns_are_one_time(tmp_path: Path, lines: Lines) -> None:
     split = [line.replace("T", ",", 1).replace("Z", "") for line in lines[1:]]
 
@@ -341,56 +349,3 @@ def test_without_volume_it_is_nought_and_said_so(tmp_path: Path, lines: Lines) -
 
     assert info.remarks == ("there is no volume: it is taken as 0",)
     assert (load_bars("MINE", "1h", tmp_path / "data").frame["volume"] == 0).all()
-
-
-@pytest.mark.parametrize("symbol", ["EURUSD", "MINE"])
-def test_an_existing_set_is_only_replaced_when_that_is_asked_for(tmp_path: Path, lines: Lines, symbol: str) -> None:
-    path, data = _write(tmp_path, lines), tmp_path / "data"
-    if symbol == "MINE":
-        import_csv(path, data, symbol, "1h", "fx")
-    with pytest.raises(ResearchError, match=f"there are bars of {symbol} 1h already, .*--replace"):
-        import_csv(path, data, symbol, "1h", "fx")
-
-    info = import_csv(_write(tmp_path, lines[:150]), data, symbol, "1h", "fx", replace=True)
-
-    assert info.bars == len(load_bars(symbol, "1h", data).frame) == 149
-
-
-def test_a_broken_set_can_be_replaced_as_its_error_says(tmp_path: Path, lines: Lines) -> None:
-    path, data = _write(tmp_path, lines), tmp_path / "data"
-    import_csv(path, data, "MINE", "1h", "fx")
-    (data / "MINE_1h.csv.gz").write_bytes(b"broken")
-    with pytest.raises(ResearchError, match="Import the bars again with --replace"):
-        load_bars("MINE", "1h", data)
-
-    import_csv(path, data, "MINE", "1h", "fx", replace=True)
-
-    assert len(load_bars("MINE", "1h", data).frame) == 200
-
-
-def test_the_synthetic_controls_are_never_replaced(tmp_path: Path, lines: Lines) -> None:
-    with pytest.raises(ResearchError, match="is the name of a bundled synthetic control"):
-        import_csv(_write(tmp_path, lines), tmp_path / "data", "PLANTED", "1h", "fx", replace=True)
-
-
-def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothing(
-    tmp_path: Path, lines: Lines
-) -> None:
-    (tmp_path / "data").write_text("a file where the folder should be")
-
-    with pytest.raises(ResearchError) as error:
-        import_csv(_write(tmp_path, lines), tmp_path / "data", "MINE", "1h", "fx")
-
-    assert error.value.code is ErrorCode.STORE_UNAVAILABLE
-    assert "Mend that and import them again" in error.value.message
-
-
-def test_an_import_leaves_one_file_and_the_same_bytes_each_time(tmp_path: Path, lines: Lines) -> None:
-    path = _write(tmp_path, lines)
-    for folder in ("one", "two"):
-        import_csv(path, tmp_path / folder, "MINE", "1h", "fx")
-
-    files = [list((tmp_path / folder).iterdir()) for folder in ("one", "two")]
-    assert [file.name for (file,) in files] == ["MINE_1h.csv.gz"] * 2
-    assert files[0][0].read_bytes() == files[1][0].read_bytes()
-    assert SAMPLES not in files[0][0].parents
