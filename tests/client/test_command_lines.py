@@ -214,6 +214,23 @@ def test_what_this_version_cannot_train_is_valid_but_not_started(command, small:
     assert "cci" in started.err
 
 
+def test_a_date_range_without_bars_is_refused_before_anything_is_started(command, small: Path):
+    dates = "history_required: 100\n  date_range: {start: 2001-01-01, end: 2002-01-01}"
+    small.write_text(small.read_text().replace("history_required: 100", dates))
+
+    ran = command("start", "--designer", "offline", "--strategy", str(small), "-o", "json")
+
+    assert (ran.code, ran.json["error"]["code"]) == (2, "data_unavailable")
+    assert "2001-01-01 to 2002-01-01 leave 0 of them" in ran.json["error"]["message"]
+
+
+def test_a_strategy_for_other_bars_is_refused_before_anything_is_started(command, small: Path):
+    ran = command("start", "--designer", "offline", "--strategy", str(small), "--symbol", "AAPL", "--timeframe", "1d")
+
+    assert ran.code == 2
+    assert "is made for 1h bars, not for 1d" in ran.err
+
+
 def test_a_users_bars_are_imported_and_listed(command, tmp_path: Path):
     (tmp_path / "mine.csv").write_text(csv_of_a_week())
     line = ["data", "import", str(tmp_path / "mine.csv"), "--symbol", "mine", "--timeframe", "1h"]

@@ -158,6 +158,15 @@ def test_a_retry_tells_its_last_error_and_its_next_attempt(queued: CycleStatus):
     assert moment(queued.started_at) in text
 
 
+def test_an_activity_whose_worker_has_gone_waits_for_another_and_its_old_step_is_not_told(queued: CycleStatus):
+    live = Live(activity="train", attempt=2, started=False, step="epoch 12 of 60", last_failure="no heartbeat")
+
+    text = text_of(render_cycle(view(queued.model_copy(update={"phase": Phase.TRAINING}), live)))
+
+    assert "Step: waiting for an engine worker" in text
+    assert "epoch 12" not in text
+
+
 def test_an_idle_screen_without_a_ledger_says_only_that_nothing_runs():
     assert text_of(render_status(StatusView(status="idle"))) == "No active research cycle\n"
 
