@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from settings import PROJECT, Settings
 
@@ -68,3 +69,65 @@ def test_a_setting_that_does_not_fit_is_refused_by_name(monkeypatch: pytest.Monk
     monkeypatch.setenv("RESEARCH_MAX_ACTIVE_CYCLES", "none")
     with pytest.raises(ValidationError, match="max_active_cycles"):
         Settings()
+
+
+BEYOND = {
+    "TRAINING_GATE_MIN_SKILL": "5",
+    "TRAINING_GATE_MAX_LOSS_RATIO": "0",
+    "TRAINING_GATE_MIN_LOSS_DECREASE": "-2",
+    "BACKTEST_GATE_MIN_WIN_RATE": "1.01",
+    "BACKTEST_GATE_MAX_DRAWDOWN": "40",
+    "BACKTEST_GATE_MIN_SHARPE": "nan",
+    "BACKTEST_GATE_MIN_TRADES": "-1",
+}
+
+
+@pytest.mark.parametrize(("variable", "value"), BEYOND.items(), ids=BEYOND)
+def test_a_gate_out_of_its_bounds_is_refused_by_its_variable(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError, match=variable):
+        Settings()
+
+
+def settings_of(file: Path) -> Settings:
+    """Settings whose project file is this one."""
+
+    class Elsewhere(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    return Elsewhere()
+
+
+def test_the_project_file_takes_settings_by_field_and_by_variable(tmp_path: Path) -> None:
+    file = tmp_path / "research.toml"
+    file.write_text("max_active_cycles = 3\nBACKTEST_GATE_MIN_TRADES = 9\n[policies.train]\nattempts = 3\n")
+
+    made = settings_of(file)
+
+    assert (made.max_active_cycles, made.thresholds.backtest_min_trades, made.policies.train.attempts) == (3, 9, 3)
+
+
+def test_a_key_of_the_project_file_that_nobody_knows_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "research.toml"
+    file.write_text("max_active_cycle = 3\n")
+    with pytest.raises(ValueError, match=r"research\.toml: .*'max_active_cycle'; did you mean 'max_active_cycles'\?"):
+        settings_of(file)
+
+
+def test_a_row_of_the_policy_table_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "research.toml"
+    file.write_text("[policies.trian]\nattempts = 3\n")
+    with pytest.raises(ValidationError, match="trian"):
+        settings_of(file)
+
+
+def test_the_env_file_may_hold_variables_of_other_programs(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SOMEBODY_ELSES=1\nRESEARCH_MAX_ACTIVE_CYCLES=3\n")
+
+    class Elsewhere(Settings):
+        model_config = SettingsConfigDict(env_file=file)
+
+    assert Elsewhere().max_active_cycles == 3

@@ -82,6 +82,33 @@ async def test_a_timeout_is_exit_code_7_and_says_how_to_come_back(queued):
     assert f"research status {queued.cycle_id} --watch" in (raised.value.next_step or "")
 
 
+async def test_an_end_is_waited_for_until_it_is_recorded(queued, completed, capsys):
+    recording = view(completed, running=True)
+
+    last = await watch(looking(view(queued), recording, recording, view(completed)), TEXT, period=0)
+
+    assert not last.recording
+    captured = capsys.readouterr()
+    assert "being recorded" in captured.out
+    assert captured.err == ""
+
+
+async def test_an_end_that_is_not_recorded_in_time_is_given_and_said_to_be_so(completed, capsys):
+    recording = view(completed, running=True)
+
+    last = await watch(looking(recording), TEXT, quiet=True, period=0.01, record_patience=0.05)
+
+    assert last.cycle.outcome is Outcome.COMPLETED
+    assert "still being recorded" in capsys.readouterr().err
+
+
+async def test_a_timeout_while_an_end_is_recorded_does_not_hide_the_outcome(completed, capsys):
+    last = await watch(looking(view(completed, running=True)), TEXT, quiet=True, seconds=0.05, period=0.01)
+
+    assert last.cycle.outcome is Outcome.COMPLETED
+    assert f"research status {completed.cycle_id}" in capsys.readouterr().err
+
+
 FAILED_FOR_FUNDS = Failure(phase=Phase.ASSESSING, code=ErrorCode.BUDGET_EXHAUSTED, message="no funds")
 ENDS = {
     "completed": ({"outcome": Outcome.COMPLETED}, 0),
