@@ -1,5 +1,7 @@
-"""`research dev` as a person uses it: a worker killed in mid-training, two starts at once, Ctrl-C."""
+"""`research dev` as a person uses it: worker and server killed, two starts at once, Ctrl-C at any moment."""
 
+import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -14,6 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from client.dev import DevError, dev_stack
+from settings import Settings
+
+SMALL = Path(__file__).parent / "workflows" / "small_strategy.yaml"
 STRATEGY = Path(__file__).parent / "activities" / "long_training.yaml"
 OPEN = [
     *(
@@ -37,6 +43,7 @@ class Dev:
 
     process: subprocess.Popen[bytes]
     environment: dict[str, str]
+    told: Path
 
     def research(self, *arguments: str) -> tuple[int, dict]:
         """A command with its exit code and its JSON."""
@@ -49,10 +56,10 @@ class Dev:
         )
         return done.returncode, json.loads(done.stdout)
 
-    def worker(self) -> psutil.Process | None:
-        """The worker process, once there is one."""
+    def child(self, word: str) -> psutil.Process | None:
+        """The child that has this word in its command line, once there is one."""
         for child in psutil.Process(self.process.pid).children():
-            if any("worker.py" in word for word in child.cmdline()):
+            if any(word in part for part in child.cmdline()):
                 return child
         return None
 
@@ -76,25 +83,33 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def dev(tmp_path: Path) -> Iterator[Dev]:
+def starting(tmp_path: Path) -> Iterator[Dev]:
+    """`research dev`, only just called."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "RESEARCH_"))}
     environment |= {"RESEARCH_HOME": str(tmp_path / "home")}
-    log = (tmp_path / "dev.log").open("wb")
-    process = subprocess.Popen(
-        [RESEARCH, "dev", "--port", str(free_port())],
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    told = tmp_path / "dev.log"
+    with told.open("wb") as log:
+        process = subprocess.Popen(
+            [RESEARCH, "dev", "--port", str(free_port())],
+            # A configuration for another server, which is none of this stack's.
+            env=environment | {"TEMPORAL_API_KEY": "another server's"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        until(lambda: "ready:" in (tmp_path / "dev.log").read_text() or process.poll() is not None)
-        assert process.poll() is None, (tmp_path / "dev.log").read_text()
-        yield Dev(process, environment)
+        yield Dev(process, environment, told)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
-        log.close()
+
+
+@pytest.fixture
+def dev(starting: Dev) -> Dev:
+    """`research dev`, ready."""
+    until(lambda: "ready:" in starting.told.read_text() or starting.process.poll() is not None)
+    assert starting.process.poll() is None, starting.told.read_text()
+    return starting
 
 
 def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev, tmp_path: Path) -> None:
@@ -110,7 +125,7 @@ def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev, tmp_path: Pat
         return bool(live and "epoch" in json.dumps(live))
 
     until(in_mid_training)
-    killed = dev.worker()
+    killed = dev.child("worker.py")
     assert killed is not None
     orphans = killed.children(recursive=True)
     code, refused = dev.research(*start)
@@ -139,3 +154,63 @@ def test_ctrl_c_leaves_no_process_and_the_next_dev_finds_everything(dev: Dev, tm
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not (tmp_path / "home" / "dev.json").exists()
+
+
+def test_a_server_killed_is_started_again_on_its_port_with_its_data(dev: Dev) -> None:
+    start = ["start", "--strategy", str(SMALL), "--designer", "offline", "--wait", *OPEN]
+    code, before = dev.research(*start)
+    assert code == 0
+    note = (Path(dev.environment["RESEARCH_HOME"]) / "dev.json").read_text()
+    server = dev.child("start-dev")
+    assert server is not None
+
+    server.kill()
+    until(lambda: dev.told.read_text().count("Temporal server  ") == 2)
+
+    assert "The Temporal server was killed by SIGKILL; starting it again." in dev.told.read_text()
+    assert (Path(dev.environment["RESEARCH_HOME"]) / "dev.json").read_text() == note
+    listed = until(lambda: dev.research("list")[1])
+    assert [cycle["cycle_id"] for cycle in listed] == [before["cycle"]["cycle_id"]]
+    assert dev.research(*start)[0] == 0
+
+
+def test_ctrl_c_while_it_starts_leaves_no_process(starting: Dev) -> None:
+    until(lambda: "process" in starting.told.read_text())
+    family = starting.family()
+    assert family
+
+    starting.process.send_signal(signal.SIGINT)
+    starting.process.send_signal(signal.SIGINT)
+
+    assert starting.process.wait(PATIENCE) == 0
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert "ready:" not in starting.told.read_text()
+    assert "Traceback" not in starting.told.read_text()
+
+
+async def test_a_stack_that_ends_without_a_word_is_taken_over(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with (tmp_path / "dev.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        entering = asyncio.create_task(started_here(settings))
+        await asyncio.sleep(0.3)
+        assert not entering.done()
+    assert await entering
+
+
+async def test_a_stack_that_never_says_where_it_is_is_told_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.dev.SERVER_READY", 0.2)
+    with (tmp_path / "dev.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("4711\n")
+        held.flush()
+        with pytest.raises(DevError, match=r"process 4711 holds .*dev\.lock"):
+            await started_here(Settings(home=tmp_path))
+
+
+async def started_here(settings: Settings) -> bool:
+    async with dev_stack(settings, lambda _: None, free_port()) as stack:
+        return stack.started_here
