@@ -19,6 +19,7 @@ from domain.results import BacktestResult, Costs, Part, PartName
 from domain.strategy import Strategy
 from engine.bars import AssetClass, Bars, load_bars
 from engine.book import Book, keep_book, trades_of
+from engine.costs import DEFAULT_COSTS
 from engine.features import build_features
 from engine.interface import BacktestJob, CostOverride, Places, Progress, Report
 from engine.model import Model, load_model, predict
@@ -30,12 +31,6 @@ from engine.strategy_file import read_strategy
 EQUITY_FILE: Final = "equity.csv.gz"
 TRADES_FILE: Final = "trades.csv"
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
-DEFAULT_COSTS: Final = {
-    AssetClass.FX: (0.00002, 0.00003),
-    AssetClass.EQUITY: (0.0001, 0.0001),
-    AssetClass.INDEX: (0.0001, 0.0001),
-}
-"""Commission and half the spread on every fill, as fractions of the price."""
 
 
 @dataclass(frozen=True)

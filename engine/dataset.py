@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from domain.errors import ErrorCode, ResearchError
 from domain.results import Part, Task
-from domain.strategy import Strategy, ZigzagLabels
+from domain.strategy import Mlp, Strategy, ZigzagLabels
 from engine.features import Matrix, Scaler, build_features, fit_scalers, raw_features
 from engine.labels import TRADED, SignalClass, Targets, compute_labels
 from engine.network import Head
@@ -22,6 +22,8 @@ from engine.splits import describe, split_bars, training_bars
 SMALLEST_TRADED_CLASS = 0.01
 """The least share of train that a class to be traded needs: from fewer rows a network learns to leave it out."""
 MIN_ROWS = 50
+MAX_CELLS = 100_000_000
+"""The most that rows x features, and rows x units of the widest layer, may come to: 0.8 GB of features."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def prepare(strategy: Strategy, frame: pd.DataFrame) -> Dataset:
     index = pd.DatetimeIndex(frame.index)
     split = split_bars(strategy, index)
     bars = training_bars(frame, split)
+    _refuse_too_much(strategy, len(bars))
     scalers = fit_scalers(strategy, raw_features(strategy, bars)[split.train])
     matrix, names = build_features(strategy, bars, scalers)
     close = bars["close"].to_numpy(dtype=np.float64)
@@ -74,18 +77,11 @@ def prepare(strategy: Strategy, frame: pd.DataFrame) -> Dataset:
     validation = _rows(matrix[split.validation], compute_labels(labels, close[split.validation_zone]))
     _refuse_too_few(strategy, train, validation)
     parts = describe(split, index)
-    activation = strategy.model.output_activation
     if strategy.decisions.output_format == "regression":
         mean, scale = float(np.mean(train.targets)), float(np.std(train.targets))
         if scale == 0.0:
             raise ResearchError(ErrorCode.DATA_UNAVAILABLE, "every return in train is the same: there is no movement.")
-        if activation == "softmax":
-            raise ResearchError(
-                ErrorCode.INVALID_STRATEGY,
-                "model.architecture.output_activation: a softmax over the one output of a regression is always 1; "
-                "use linear or tanh.",
-            )
-        head = Head(0, activation, mean, scale)
+        head = Head(0, mean, scale)
         return Dataset(
             Task.REGRESSION, _floats(train), _floats(validation), (), head, scalers, {}, names, parts, unseen=0
         )
@@ -97,7 +93,7 @@ def prepare(strategy: Strategy, frame: pd.DataFrame) -> Dataset:
         train=_positions(train, classes),
         validation=_positions(PartRows(validation.features[seen], validation.targets[seen]), classes),
         classes=classes,
-        head=Head(len(classes), activation),
+        head=Head(len(classes)),
         scalers=scalers,
         class_balance=balance,
         features=names,
@@ -148,6 +144,20 @@ def _refuse_too_few(strategy: Strategy, train: PartRows, validation: PartRows) -
         f"after the indicators' warm-up of {strategy.warmup} bars, train has {rows['train']} rows and validation "
         f"{rows['validation']}; each needs {MIN_ROWS}. Use shorter indicators or more bars.",
     )
+
+
+def _refuse_too_much(strategy: Strategy, rows: int) -> None:
+    widest = max(strategy.model.hidden_layers) if isinstance(strategy.model, Mlp) else 0
+    for path, what, width in (
+        ("nn_inputs", "features", len(strategy.features)),
+        ("model.architecture.hidden_layers", "units in the widest layer", widest),
+    ):
+        if rows * width > MAX_CELLS:
+            raise ResearchError(
+                ErrorCode.INVALID_STRATEGY,
+                f"{path}: {rows:,} rows by {width:,} {what} are {rows * width:,} numbers, more than the "
+                f"{MAX_CELLS:,} that the engine takes. Use at most {MAX_CELLS // rows:,}, or fewer bars.",
+            )
 
 
 def _remedy(strategy: Strategy) -> str:

@@ -34,6 +34,7 @@ from domain.strategy import (
     ZigzagLabels,
 )
 from engine.bars import AssetClass
+from engine.costs import round_trip
 from engine.indicators import compute
 
 Trend = Literal["macd", "sma", "ema", "adx"]
@@ -44,8 +45,6 @@ TRENDS: Final[tuple[Trend, ...]] = ("macd", "sma", "ema", "adx")
 OSCILLATORS: Final[tuple[Oscillator, ...]] = ("rsi", "stochastic", "roc")
 VOLATILITIES: Final[tuple[Volatility, ...]] = ("none", "atr", "bollingerbands")
 LAYERS: Final = {"16": (16,), "32": (32,), "32-16": (32, 16)}
-ROUND_TRIP: Final = {AssetClass.FX: 0.0001, AssetClass.EQUITY: 0.0004, AssetClass.INDEX: 0.0004}
-"""What going in and out costs by default, as a fraction of the price."""
 
 _MAX_ZIGZAG: Final = 0.5
 _OUTPUTS: Final[dict[str, tuple[str | None, ...]]] = {
@@ -214,7 +213,7 @@ def _decisions(choice: Choice, ground: Ground) -> Decisions:
     if choice.label == "zigzag":
         confidence = _rounded(choice.confidence)
         return Decisions(confidence_threshold=confidence, filters=filters, allow_short_from_flat=True)
-    cost = CostModel(round_trip_cost=ROUND_TRIP[ground.asset_class], min_edge_multiplier=_rounded(choice.edge_multiple))
+    cost = CostModel(round_trip_cost=round_trip(ground.asset_class), min_edge_multiplier=_rounded(choice.edge_multiple))
     return Decisions(output_format="regression", cost_model=cost, filters=filters, allow_short_from_flat=True)
 
 

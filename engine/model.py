@@ -25,11 +25,10 @@ from domain.strategy import Decisions, Feature, Indicator
 from domain.strategy import Model as Architecture
 from engine.features import Matrix, Scaler
 from engine.labels import SignalClass
-from engine.network import Head, Network, forward, make_network
+from engine.network import CHUNK, Head, Network, forward, make_network
 
 WEIGHTS_FILE: Final = "model.npz"
 RECIPE_FILE: Final = "model.json"
-_CHUNK: Final = 512
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -59,7 +58,7 @@ class Recipe(Frozen):
     @property
     def head(self) -> Head:
         """What the network's outputs mean."""
-        return Head(len(self.classes), self.architecture.output_activation, self.target_mean, self.target_scale)
+        return Head(len(self.classes), self.target_mean, self.target_scale)
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,12 @@ def predict(model: Model, features: Matrix) -> NDArray[np.float64]:
     """
     known: NDArray[np.bool] = np.asarray(np.isfinite(features).all(axis=1))[:, np.newaxis]
     rows = np.where(known, features, 0.0).astype(np.float32)
-    # Chunks of one shape, the last filled up: a matrix product may round otherwise when it has other rows beside it,
-    # and then what comes later would change what was predicted before.
-    rows = np.pad(rows, ((0, -len(rows) % _CHUNK), (0, 0)))
+    # A chunk at a time, so that one compilation serves any number of rows.
+    rows = np.pad(rows, ((0, -len(rows) % CHUNK), (0, 0)))
     head = model.recipe.head
     chunks = [
-        np.asarray(forward(model.network, jnp.asarray(rows[at : at + _CHUNK]), head), dtype=np.float64)
-        for at in range(0, len(rows), _CHUNK)
+        np.asarray(forward(model.network, jnp.asarray(rows[at : at + CHUNK]), head), dtype=np.float64)
+        for at in range(0, len(rows), CHUNK)
     ]
     said = np.concatenate(chunks)[: len(features)] if chunks else np.zeros((0, head.outputs))
     if not head.classes:

@@ -25,7 +25,9 @@ for _option, _value in (
 ):
     jax.config.update(_option, _value)  # type: ignore[no-untyped-call]
 
-Activation = Literal["softmax", "sigmoid", "tanh", "linear"] | None
+CHUNK = 512
+"""Rows that are evaluated at once, the last chunk filled up: a matrix product may round otherwise when it has other
+rows beside it, and then what comes later would change what was predicted before."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -72,12 +74,11 @@ Network = MlpNetwork
 class Head:
     """What the network's outputs mean.
 
-    classes: outputs of a classification, 0 for a regression. A regression predicts a return: output * scale + mean,
-    both from train, then the activation; its losses are in units of scale squared.
+    classes: outputs of a classification, whose scores a softmax turns into probabilities; 0 for a regression. That
+    predicts a return: output * scale + mean, both from train; its losses are in units of scale squared.
     """
 
     classes: int
-    activation: Activation
     mean: float = 0.0
     scale: float = 1.0
 
@@ -131,14 +132,14 @@ def make_optimizer(plan: Plan) -> optax.GradientTransformation:
 def predictions(head: Head, outputs: Array) -> Array:
     """What the network says: class probabilities (rows, classes), or returns (rows,)."""
     if head.classes:
-        return jnp.exp(_log_probabilities(head, outputs))
+        return jnp.exp(_log_probabilities(outputs))
     return _returns(head, outputs)
 
 
 def losses(plan: Plan, outputs: Array, targets: Array) -> Array:
     """The loss of each row, shape (rows,), from the network's outputs."""
     if plan.head.classes:
-        return class_losses(plan, _log_probabilities(plan.head, outputs), targets)
+        return class_losses(plan, _log_probabilities(outputs), targets)
     return return_losses(plan, _returns(plan.head, outputs), targets)
 
 
@@ -213,7 +214,12 @@ def _evaluate(network: Network, train: Rows, validation: Rows, plan: Plan) -> Ep
 
 
 def _outputs(network: Network, features: Array) -> Array:
-    return jax.vmap(lambda row: network(row, None))(features)
+    """The outputs for every row, CHUNK rows at a time: memory for the widest layer is that of one chunk."""
+    rows, width = features.shape
+    count = -(-rows // CHUNK)
+    chunks = jnp.pad(features, ((0, count * CHUNK - rows), (0, 0))).reshape(count, CHUNK, width)
+    outputs: Array = jax.lax.map(jax.vmap(lambda row: network(row, None)), chunks)
+    return outputs.reshape(count * CHUNK, -1)[:rows]
 
 
 def _batches(key: Array, rows: int, batch_size: int) -> tuple[Array, Array]:
@@ -225,16 +231,9 @@ def _batches(key: Array, rows: int, batch_size: int) -> tuple[Array, Array]:
     return order.reshape(count, size), mask.reshape(count, size)
 
 
-def _log_probabilities(head: Head, outputs: Array) -> Array:
-    # As in ktrdr, an activation other than softmax shapes the scores that the softmax of the loss then takes.
-    return jax.nn.log_softmax(_activate(head.activation, outputs), axis=-1)
+def _log_probabilities(outputs: Array) -> Array:
+    return jax.nn.log_softmax(outputs, axis=-1)
 
 
 def _returns(head: Head, outputs: Array) -> Array:
-    return _activate(head.activation, outputs[..., 0] * head.scale + head.mean)
-
-
-def _activate(activation: Activation, values: Array) -> Array:
-    if activation == "sigmoid":
-        return jax.nn.sigmoid(values)
-    return jnp.tanh(values) if activation == "tanh" else values
+    return outputs[..., 0] * head.scale + head.mean

@@ -20,6 +20,13 @@ from domain.grammar.values import (
     nearest,
 )
 
+MAX_ENTRIES = {
+    "context_data": MAX_CONTEXT_SERIES,
+    "indicators": MAX_INDICATORS,
+    "fuzzy_sets": MAX_FUZZY_SETS,
+    "nn_inputs": MAX_INPUTS,
+}
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -49,16 +56,17 @@ def cross_check(parts: Parts) -> Iterator[Problem]:
     yield from _learning(parts)
 
 
+def check_size(section: str, count: int) -> Iterator[Problem]:
+    """Whether a section of so many entries is too large."""
+    if count > MAX_ENTRIES[section]:
+        yield Problem((section,), f"has {count} entries", f"at most {MAX_ENTRIES[section]}")
+
+
 def _sizes(parts: Parts) -> Iterator[Problem]:
-    limits = (
-        ("context_data", parts.context_series, MAX_CONTEXT_SERIES),
-        ("indicators", len(parts.indicators), MAX_INDICATORS),
-        ("fuzzy_sets", len(parts.fuzzy_sets), MAX_FUZZY_SETS),
-        ("nn_inputs", len(parts.nn_inputs), MAX_INPUTS),
-    )
-    for section, count, most in limits:
-        if count > most:
-            yield Problem((section,), f"has {count} entries", f"at most {most}")
+    yield from check_size("context_data", parts.context_series)
+    yield from check_size("indicators", len(parts.indicators))
+    yield from check_size("fuzzy_sets", len(parts.fuzzy_sets))
+    yield from check_size("nn_inputs", len(parts.nn_inputs))
 
 
 def _days(data: TrainingData | None) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from domain.grammar import shapes, shapes_learning
-from domain.grammar.checks import Parts, cross_check
+from domain.grammar.checks import Parts, check_size, cross_check
 from domain.grammar.features import FuzzyInput, FuzzySet, Indicator, RawInput
 from domain.grammar.indicators import INDICATOR_NAMES, find_indicator, read_parameters
 from domain.grammar.learning import ContextSeries, Decisions, Training, TrainingData
@@ -147,14 +147,21 @@ class _Reader:
 
     def _mapping(self, section: str) -> dict[str, object]:
         value = self.root.get(section)
-        return {} if value is None else shapes.mapping_at(value, (section,), self.findings, "id: {...}")
+        found = {} if value is None else shapes.mapping_at(value, (section,), self.findings, "id: {...}")
+        return {} if self._too_large(section, len(found)) else found
 
     def _list(self, section: str) -> list[object]:
         value = self.root.get(section)
         if value is None or isinstance(value, list):
-            return value or []
+            return [] if value is None or self._too_large(section, len(value)) else value
         self.findings.wrong((section,), f"is {shorten(value)}, which is not a list", "write each entry after a dash")
         return []
+
+    def _too_large(self, section: str, count: int) -> bool:
+        """What is too large is not read: each entry is held against all that is known to be wrong before it."""
+        problems = list(check_size(section, count))
+        self.findings.problems += problems
+        return bool(problems)
 
     def _training_data(self, below_model: object) -> TrainingData | None:
         raw = self.root.get("training_data")

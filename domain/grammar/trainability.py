@@ -70,12 +70,21 @@ class Trainability:
 
 def trainability(strategy: Strategy, engine: Capabilities = ENGINE_CAPABILITIES) -> Trainability:
     """Compare a strategy with an engine. Indicators and fuzzy sets that no input uses are not asked for."""
-    own = "the engine splits all bars by time in its own fixed way, with an embargo and a lockbox"
-    split = {"data_split": strategy.training.data_split, "validation_split": strategy.training.validation_split}
-    notes = tuple(f"training.{key}: {own}" for key, value in split.items() if value is not None)
     lacks = (*_data(strategy, engine), *_features(strategy, engine), *_model(strategy, engine))
     rest = (*_decisions(strategy.decisions, engine), *_training(strategy.training, engine))
-    return Trainability(tuple(dict.fromkeys(lacks + rest)), notes)
+    return Trainability(tuple(dict.fromkeys(lacks + rest)), tuple(_split(strategy.training)))
+
+
+def _split(training: Training) -> Iterator[str]:
+    fixed = "the backtest part and the lockbox after them stay where they are"
+    if training.data_split is not None:
+        train, validation = training.data_split.train, training.data_split.validation
+        yield f"training.data_split: train and validation are divided as {train:g} to {validation:g}; {fixed}"
+        if training.validation_split is not None:
+            yield "training.validation_split: not used, data_split divides train and validation"
+    elif training.validation_split is not None:
+        share = training.validation_split
+        yield f"training.validation_split: validation is {share:g} of train and validation together; {fixed}"
 
 
 def _data(strategy: Strategy, engine: Capabilities) -> Iterator[str]:

@@ -183,9 +183,18 @@ def test_plain_strategies_are_trainable(load, name):
 
 
 def test_a_split_of_its_own_is_told_not_left_out_in_silence(load):
-    notes = trainability(load("rsi_reversal").strategy).notes
-    assert len(notes) == 1
-    assert notes[0].startswith("training.data_split: ")
+    assert trainability(load("rsi_reversal").strategy).notes == (
+        "training.data_split: train and validation are divided as 0.7 to 0.15; the backtest part and the lockbox after "
+        "them stay where they are",
+    )
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "linear"])
+def test_an_output_activation_that_the_engine_does_not_compute_is_named(load, activation):
+    text = (FILES[0].parent / "rsi_reversal.yaml").read_text()
+    other = text.replace("output_activation: softmax", f"output_activation: {activation}")
+    lacks = trainability(load_strategy(other).strategy).lacks
+    assert lacks == (f"model.architecture.output_activation: {activation}",)
 
 
 def test_an_indicator_that_no_input_uses_is_not_asked_for(load):

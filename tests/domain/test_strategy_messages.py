@@ -239,6 +239,16 @@ def test_sizes_are_bounded(section, entry, most):
     assert [(i[0], i[3]) for i in issues_of(with_entries(most))] == [(section.strip(":\n"), f"at most {most}")]
 
 
+@pytest.mark.parametrize(
+    ("section", "entry"), [("fuzzy_sets:\n", "  extra_{}: {{a: 1}}\n"), ("nn_inputs:\n", "  - {{fuzzy: s{}}}\n")]
+)
+def test_a_section_that_is_too_large_is_told_once_and_its_entries_are_not_read(section, entry):
+    text = BASE.replace(section, section + "".join(entry.format(i) for i in range(2000)), 1)
+    (issue,) = issues_of(text)
+    assert issue[0] == section.strip(":\n")
+    assert issue[3] == "at most 128"
+
+
 def test_an_issue_reads_as_one_line():
     with pytest.raises(StrategyInvalid) as caught:
         load_strategy(BASE.replace("epochs: 80", "epoch: 80"))

@@ -105,7 +105,7 @@ def test_no_feature_knows_the_future(full: Strategy, now: int, frame: pd.DataFra
 @pytest.mark.parametrize("now", MOMENTS)
 def test_no_prediction_knows_the_future(full: Strategy, now: int, frame: pd.DataFrame, eurusd: pd.DataFrame) -> None:
     dataset = prepare(full, eurusd)
-    network = make_network(full.model, len(full.features), Head(3, None), jax.random.key(1))
+    network = make_network(full.model, len(full.features), Head(3), jax.random.key(1))
     recipe = Recipe(
         task=dataset.task,
         classes=dataset.classes,

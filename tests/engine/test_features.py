@@ -146,9 +146,27 @@ def test_bars_without_movement_are_refused(
     assert refused.value.code is ErrorCode.DATA_UNAVAILABLE
 
 
-def test_a_softmax_over_a_single_return_is_refused(
-    strategy: Build, regression: Mapping[str, Any], eurusd: pd.DataFrame
+@pytest.mark.parametrize(
+    ("layers", "columns", "told"),
+    [
+        ([16, 1024], 1, r"hidden_layers: 195,000 rows by 1,024 units in the widest layer are 199,680,000 numbers"),
+        ([16], 60, r"nn_inputs: 195,000 rows by 960 features are 187,200,000 numbers.*at most 512"),
+    ],
+)
+def test_more_numbers_than_fit_into_memory_are_refused_before_they_are_made(
+    strategy: Build, layers: list[int], columns: int, told: str
 ) -> None:
-    softmax = {"model": {"architecture": {"output_activation": "softmax"}}}
-    with pytest.raises(ResearchError, match="output_activation"):
-        prepare(strategy(regression, softmax), eurusd)
+    wide = {f"m{at}": [0, at, 100] for at in range(1, 17)}
+    fuzzy_sets = {f"set_{at}": {"indicator": "rsi_14", **wide} for at in range(columns)}
+    asked = strategy(
+        {
+            "model": {"architecture": {"hidden_layers": layers}},
+            "fuzzy_sets": fuzzy_sets,
+            "nn_inputs": [{"fuzzy_set": name, "timeframes": "all"} for name in fuzzy_sets],
+        }
+    )
+    index = pd.date_range("2020-01-01", periods=300_000, freq="min", tz="UTC")
+    bars = pd.DataFrame(1.0, index=index, columns=["open", "high", "low", "close", "volume"])
+    with pytest.raises(ResearchError, match=told) as refused:
+        prepare(asked, bars)
+    assert refused.value.code is ErrorCode.INVALID_STRATEGY

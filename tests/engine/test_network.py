@@ -15,10 +15,10 @@ from engine.network import (
     Network,
     Plan,
     Rows,
+    forward,
     losses,
     make_network,
     make_optimizer,
-    predictions,
     run_epoch,
 )
 
@@ -28,8 +28,8 @@ CLASSES = RNG.integers(0, 3, 9).astype(np.int32)
 OUTPUTS = RNG.normal(size=(9, 1)).astype(np.float32)
 RETURNS = RNG.normal(0.001, 0.01, 9).astype(np.float32)
 ON_SCORES, ON_CLASSES, ON_OUTPUTS, ON_RETURNS = (jnp.asarray(a) for a in (SCORES, CLASSES, OUTPUTS, RETURNS))
-PLAN = Plan(Head(3, None), "cross_entropy", 2.0, 0.01, 4, None)
-RETURN_PLAN = dataclasses.replace(PLAN, head=Head(0, None, 0.001, 0.01), loss="mse")
+PLAN = Plan(Head(3), "cross_entropy", 2.0, 0.01, 4, None)
+RETURN_PLAN = dataclasses.replace(PLAN, head=Head(0, 0.001, 0.01), loss="mse")
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -69,22 +69,9 @@ def test_huber_delta_is_a_return() -> None:
     np.testing.assert_allclose(losses(plan, ON_OUTPUTS, ON_RETURNS), expected, rtol=1e-3)
 
 
-def test_an_output_activation_shapes_scores_before_the_softmax() -> None:
-    np.testing.assert_allclose(predictions(Head(3, "tanh"), ON_SCORES), softmax(np.tanh(SCORES)), rtol=1e-5)
-    np.testing.assert_allclose(predictions(Head(3, "softmax"), ON_SCORES), softmax(SCORES), rtol=1e-5)
-    np.testing.assert_allclose(
-        predictions(Head(3, "sigmoid"), ON_SCORES), softmax(1 / (1 + np.exp(-SCORES))), rtol=1e-5
-    )
-
-
-def test_an_output_activation_of_a_regression_bounds_the_return() -> None:
-    said = predictions(Head(0, "tanh", 0.0, 100.0), ON_OUTPUTS)
-    np.testing.assert_allclose(said, np.tanh(OUTPUTS[:, 0] * 100), rtol=1e-5)
-
-
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_an_mlp_is_its_layers_in_turn(activation: str) -> None:
-    network = make_network(Mlp(hidden_layers=(5, 4), activation=activation), 3, Head(2, None), jax.random.key(0))
+    network = make_network(Mlp(hidden_layers=(5, 4), activation=activation), 3, Head(2), jax.random.key(0))
     row = RNG.normal(size=3).astype(np.float32)
     expected = row
     for position, layer in enumerate(network.layers):
@@ -94,8 +81,18 @@ def test_an_mlp_is_its_layers_in_turn(activation: str) -> None:
     np.testing.assert_allclose(np.asarray(network(jnp.asarray(row), None)), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_what_is_said_of_a_row_does_not_depend_on_the_rows_beside_it() -> None:
+    network = make_network(Mlp(hidden_layers=(16,)), 3, Head(3), jax.random.key(0))
+    rows = RNG.normal(size=(1_300, 3)).astype(np.float32)
+    whole = np.asarray(forward(network, jnp.asarray(rows), Head(3)))
+    assert whole.shape == (1_300, 3)
+    for count in (1, 512, 600):
+        part = np.asarray(forward(network, jnp.asarray(rows[:count]), Head(3)))
+        assert part.tobytes() == whole[:count].tobytes()
+
+
 def test_dropout_drops_its_share_in_training_alone() -> None:
-    network = make_network(Mlp(hidden_layers=(400,), dropout=0.25), 2, Head(1, None), jax.random.key(0))
+    network = make_network(Mlp(hidden_layers=(400,), dropout=0.25), 2, Head(1), jax.random.key(0))
     network = eqx.tree_at(lambda n: n.layers[0].weight, network, jnp.zeros((400, 2)))
     network = eqx.tree_at(lambda n: n.layers[0].bias, network, jnp.ones(400))
     network = eqx.tree_at(lambda n: n.layers[1].weight, network, jnp.ones((1, 400)))
