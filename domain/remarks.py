@@ -115,6 +115,10 @@ def remarks_on(evidence: Evidence) -> Remarks:
     )
 
 
+def _trials(evidence: Evidence) -> str:
+    return f"{evidence.backtest.trials} trial{'' if evidence.backtest.trials == 1 else 's'}"
+
+
 def _percent(value: float) -> str:
     return f"{value * 100:.4g} %"
 
@@ -195,7 +199,7 @@ STRENGTHS = (
         "beyond luck",
         lambda e: _above(e.backtest.deflated_low, 0.0),
         lambda e: (
-            f"The lower bound of the excess Sharpe ratio stays above what the best of {e.backtest.trials} trials "
+            f"The lower bound of the excess Sharpe ratio stays above what the best of {_trials(e)} "
             f"without skill would show (by {_figure(e.backtest.deflated_low)})."
         ),
     ),
@@ -213,7 +217,7 @@ WEAKNESSES = (
         "luck",
         lambda e: e.backtest.total_trades > 0 and _luck(e),
         lambda e: (
-            f"Luck is not excluded: less the best of {e.backtest.trials} trials without skill, the lower bound of "
+            f"Luck is not excluded: less the best of {_trials(e)} without skill, the lower bound of "
             f"the excess Sharpe ratio is {_figure(e.backtest.deflated_low)}, not above 0."
         ),
         "Test on more bars, or on other instruments, before another variant on these: each variant raises the bar.",

@@ -65,7 +65,7 @@ class LossCurve(Frozen):
 class TrainingResult(Frozen):
     """A trained model and how well it does on the validation part; the backtest part has not been read yet."""
 
-    model_id: str = Field(description="sha256 of the model file's bytes")
+    model_id: str = Field(description="sha256 of the bytes of model.npz and model.json")
     model_path: ArtifactPath
     history_path: ArtifactPath = Field(description="JSON: loss and accuracy of train and validation for each epoch")
     task: Task
@@ -144,9 +144,7 @@ class BacktestResult(Frozen):
     benchmark_return: float = Field(description="buy and hold over the same bars, without costs")
     excess_sharpe: float | None = Field(description="Sharpe of the return in excess of an equally exposed buy and hold")
     excess_sharpe_interval: Interval | None
-    trials: int = Field(
-        ge=1, description="backtests known of this symbol and timeframe, this one counted"
-    )
+    trials: int = Field(ge=1, description="backtests known of this symbol and timeframe, this one counted")
     expected_max_sharpe: float = Field(
         description="the Sharpe that the best of so many trials without skill would show"
     )

@@ -61,8 +61,9 @@ def snapshot_of(symbol: str, timeframe: str, numbered: Sequence[tuple[int, Trial
     """The state that consists of these trials, given with their row numbers in order.
 
     The id is the highest row number and a hash of the contents: the number finds the state again, the hash proves it.
+    Cycles' ids, which are made by chance, are no part of what was learned: the same history gives the same snapshot.
     """
     trials = tuple(trial for _, trial in numbered)
-    contents = [symbol, timeframe, *(trial.model_dump(mode="json") for trial in trials)]
+    contents = [symbol, timeframe, *(trial.model_dump(mode="json", exclude={"cycle_id"}) for trial in trials)]
     digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
     return MemorySnapshot(id=f"m{numbered[-1][0] if numbered else 0}-{digest[:8]}", trials=trials)

@@ -1,6 +1,7 @@
 """A whole house on a real server: both workers, the real engine, a store and a ledger of its own for each test."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -207,6 +208,17 @@ def keep_history(request: pytest.FixtureRequest) -> Callable[[str, WorkflowHandl
     async def keep(name: str, handle: WorkflowHandle) -> None:
         if request.config.getoption("keep_histories"):
             history = await handle.fetch_history()
-            (HISTORIES / f"{name}.json").write_text(history.to_json())
+            (HISTORIES / f"{name}.json").write_text(_without_traces(history.to_json()))
 
     return keep
+
+
+def _without_traces(history: str) -> str:
+    """The history without stack traces: a replay needs none, and they name the paths of the machine that wrote them."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items() if key != "stackTrace"}
+        return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(plain(json.loads(history)), indent=1)
