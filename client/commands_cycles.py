@@ -40,18 +40,17 @@ def list_cycles(
         Literal["completed", "rejected", "refused", "failed", "cancelled"] | None,
         typer.Option(help="Only cycles that ended so."),
     ] = None,
-    symbol: Annotated[str | None, typer.Option(help="Only cycles on these bars.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only cycles of this symbol.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
 ) -> ExitCode:
     """Cycles, newest first."""
-    import re
-
     from client import cycles
     from client.render_cycle import render_list
     from domain.cycle import Outcome
+    from domain.symbols import is_symbol
 
     call = invocation(ctx)
-    if symbol is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", symbol):
+    if symbol is not None and not is_symbol(symbol):
         raise usage(f"{symbol[:64]!r} is not a symbol", "`research data list` shows the symbols")
     settings = call.settings()
 

@@ -20,11 +20,14 @@ data_app = typer.Typer(
 def list_data(ctx: typer.Context) -> ExitCode:
     """The bars that cycles can use."""
     from client.render_data import render_bars
-    from engine.bars import list_bars
+    from engine.bars import list_bars, unreadable_bars
 
     call = invocation(ctx)
-    found = list_bars(call.settings().data)
+    folder = call.settings().data
+    found = list_bars(folder)
     call.screen.show(found, render_bars(found), wide=True)
+    for path in unreadable_bars(folder):
+        call.screen.note(f"not listed: {path} is no set of bars that can be read; delete it, or import its bars again")
     return ExitCode.OK
 
 
