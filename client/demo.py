@@ -88,7 +88,7 @@ async def _research(console: Console, client: Client, settings: Settings) -> lis
         )
         console.print(Rule(f"Cycle {len(cycles) + 1} of up to {TRIES}", align="left"))
         cycles.append(await _run(console, client, settings, request))
-    console.print(_verdict(cycles[-1], settings))
+    console.print(_verdict(cycles[-1], settings), crop=False)
     return cycles
 
 
@@ -161,18 +161,18 @@ def _close(console: Console, settings: Settings, last: CycleStatus) -> None:
     _say(
         console,
         "",
-        "All of it is kept. To look at it:",
-        "  .venv/bin/research list                     every cycle",
+        "All of it is kept. To look at it, start server, worker and Web UI again, until Ctrl-C:",
+        "  .venv/bin/research dev",
+        "and then, in another terminal or a browser:",
+        "  .venv/bin/research list",
         f"  .venv/bin/research show {last.cycle_id}",
-        "  .venv/bin/research dev                      server, worker and Web UI again; the last cycle's page is then",
-        f"  {where}" if where else "",
-        "",
+        *([f"  {where}"] if where else []),
     )
 
 
 def _say(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(line)
+        console.print(line, soft_wrap=True)
 
 
 if __name__ == "__main__":
