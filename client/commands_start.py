@@ -26,7 +26,8 @@ def start(
     symbol: Annotated[str | None, typer.Option(help="Bars to use; see `research data list`. [default: EURUSD]")] = None,
     timeframe: Annotated[Timeframe | None, typer.Option(help="Length of a bar. [default: 1h]")] = None,
     designer: Annotated[
-        Literal["claude", "offline"] | None, typer.Option(help="Who designs. [default: claude where a key is set]")
+        Literal["claude", "offline"] | None,
+        typer.Option(help="Who designs; this version has only `offline`, which has to be named."),
     ] = None,
     strategy: Annotated[
         Path | None, typer.Option(help="A finished strategy file: skips the design.", metavar="FILE")
@@ -84,10 +85,9 @@ def choose_designer(asked: str | None, *, has_key: bool) -> "DesignerKind":
 
     if asked == DesignerKind.OFFLINE:
         return DesignerKind.OFFLINE
+    message = "this version has only the offline designer: Claude cannot design with it yet"
     if asked is None and not has_key:
-        message = "no ANTHROPIC_API_KEY is set, so Claude cannot design"
-    else:
-        message = "this version has only the offline designer: Claude cannot design with it yet"
+        message += ", and no ANTHROPIC_API_KEY is set either"
     raise CommandError(
         ExitCode.CONFIGURATION, "configuration", message, "`research start --designer offline` needs no key"
     )

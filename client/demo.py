@@ -5,17 +5,19 @@ three, ending with the first that is assessed.
 """
 
 import asyncio
+import contextlib
 import signal
 
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 from temporalio.client import Client
+from temporalio.service import RPCError
 
-from client.cycles import reach, start_cycle, talk
+from client.cycles import cancel_cycle, reach, start_cycle, talk
 from client.dev import dev_stack
 from client.endings import ended
-from client.exits import ExitCode, leave
+from client.exits import CommandError, ExitCode, leave
 from client.invocation import Invocation
 from client.live import watch
 from client.looks import look_at
@@ -48,7 +50,7 @@ def _run_demo() -> int:
     try:
         return talk(_demo(Invocation(screen).settings()))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        screen.note("Stopped. What had run is kept; nothing was left running.")
+        screen.note("Stopped. What had ended is kept; what the demo had started is stopped.")
         return ExitCode.INTERRUPTED
 
 
@@ -98,7 +100,9 @@ async def _control(console: Console, client: Client, settings: Settings) -> tupl
     _say(
         console,
         f"{PLANTED} is a synthetic series with an edge planted in it. {SHUFFLED} has the same bars in random order:",
-        "nothing can be learned from it. The same strategy file, the same training, gates and verdict judge both.",
+        "the edge is gone. The same strategy file, the same training, gates and verdict judge both. On the twin the",
+        "labels can still be guessed in part (they mark whole segments, whose past is seen), and luck may pass the",
+        "gates: the verdict is what must not be fooled.",
         "",
     )
     text = CONTROL_STRATEGY.read_text()
@@ -125,7 +129,14 @@ async def _control(console: Console, client: Client, settings: Settings) -> tupl
 async def _run(console: Console, client: Client, settings: Settings, request: CycleRequest) -> CycleStatus:
     """One cycle with live progress and its gates, to its end."""
     started = await start_cycle(client, settings, request)
-    view = await watch(look_at(client, settings, started.cycle_id), screen)
+    try:
+        view = await watch(look_at(client, settings, started.cycle_id), screen)
+    except asyncio.CancelledError:
+        # Left alone it would hold the only slot, and go on at the next start of a server.
+        with contextlib.suppress(CommandError, RPCError):
+            await cancel_cycle(client, started.cycle_id, "the demo was interrupted")
+            screen.note(f"{started.cycle_id} is cancelled.")
+        raise
     console.print()
     return view.cycle
 

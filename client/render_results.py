@@ -48,7 +48,9 @@ def render_training(result: TrainingResult) -> RenderableType:
     """What training came to; validation is the part that the gate looks at."""
     table = _table(2)
     table.add_row(
-        "Accuracy", f"{percent(result.validation_accuracy)} in validation, {percent(result.train_accuracy)} in train"
+        "Accuracy",
+        f"{percent(result.validation_accuracy)} in validation, {percent(result.train_accuracy)} in train, "
+        f"classes weighed alike (guessing: {percent(result.chance)})",
     )
     table.add_row(
         "Final Loss", f"{result.train_loss.final:.4f} in train, {result.validation_loss.final:.4f} in validation"

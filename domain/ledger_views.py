@@ -172,10 +172,12 @@ class LedgerViews:
                 )
             case Refusal.ACTIVE_OPERATION_EXISTS:
                 named = ", ".join(active[:3]) + (f" and {len(active) - 3} more" if len(active) > 3 else "")
-                return (
-                    f"{len(active)} of {self.state.limits.max_active_cycles} cycles are active ({named}). "
-                    "Wait, start with --queue to take the next turn, or `research cancel` one."
+                then = (
+                    "The turn comes when one of them ends."
+                    if ask.wait
+                    else "Wait, start with --queue to take the next turn, or `research cancel` one."
                 )
+                return f"{len(active)} of {self.state.limits.max_active_cycles} cycles are active ({named}). {then}"
             case Refusal.BUDGET_EXHAUSTED:
                 return self._what_funds_lack(ask, now)
 

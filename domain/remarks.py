@@ -152,8 +152,8 @@ STRENGTHS = (
         "skill",
         lambda e: e.training.skill > 0,
         lambda e: (
-            f"On the validation part the model is right in {_percent(e.training.validation_accuracy)} of cases "
-            f"(guessing: {_percent(e.training.chance)}, classes weighed alike)."
+            f"On the validation part the model's accuracy, classes weighed alike, is "
+            f"{_percent(e.training.validation_accuracy)} (guessing: {_percent(e.training.chance)})."
         ),
     ),
     Strength(

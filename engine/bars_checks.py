@@ -94,7 +94,9 @@ def _check_holes(times: pd.Series, step: timedelta, asset_class: AssetClass, fou
     if len(rows) > _MOST_HOLES * len(times):
         found.refuse(rows, "timestamp", "bars are missing before it")
     else:
-        found.remark(rows, f"{len(rows)} times bars are missing that no night or weekend explains")
+        lost = int(sum(round(hole / step) - 1 for hole in (times - before)[rows]))
+        places = f"{len(rows)} place{'' if len(rows) == 1 else 's'}"
+        found.remark(rows, f"bars missing in {places}, up to {lost} of them, that no night or weekend explains")
 
 
 def _market_hours(before: pd.Series, after: pd.Series, step: timedelta, asset_class: AssetClass) -> pd.Series:

@@ -310,7 +310,7 @@ def test_weekends_of_a_currency_are_no_holes_and_a_missing_day_is_remarked_by_li
     holed = import_csv(_write(tmp_path, [*lines[:30], *lines[50:]]), tmp_path / "data", "HOLED", "1h", "fx")
 
     assert whole.remarks == ()
-    assert holed.remarks == ("1 times bars are missing that no night or weekend explains (line 31)",)
+    assert holed.remarks == ("bars missing in 1 place, up to 20 of them, that no night or weekend explains (line 31)",)
 
 
 def test_nights_of_an_equity_are_no_holes_and_a_missing_hour_is_remarked_by_line(tmp_path: Path) -> None:
@@ -323,7 +323,10 @@ def test_nights_of_an_equity_are_no_holes_and_a_missing_hour_is_remarked_by_line
         import_csv(tmp_path / f"{n}.csv", tmp_path / "data", n, "1h", "equity").remarks for n in ("WHOLE", "HOLED")
     ]
 
-    assert remarks == [(), (f"1 times bars are missing that no night or weekend explains (line {noon + 2})",)]
+    assert remarks == [
+        (),
+        (f"bars missing in 1 place, up to 1 of them, that no night or weekend explains (line {noon + 2})",),
+    ]
 
 
 def test_an_exchanges_pause_at_noon_is_no_hole(tmp_path: Path) -> None:
