@@ -103,7 +103,7 @@ def test_ctrl_c_while_the_demo_is_still_starting_leaves_nothing_running(demo: De
 
 
 def assert_first_cycle_is_whole(settings: Settings) -> None:
-    """The interrupted cycle is recorded as cancelled. The first one's record can be read, and its model and its strategy are the bytes that the record names."""
+    """The interrupted cycle is recorded as cancelled; the first one's files are the bytes that its record names."""
     store = Store.open(settings.store_url)
     try:
         last, *_, first = store.list()
