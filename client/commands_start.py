@@ -1,6 +1,6 @@
 """`research start`: what was typed becomes a checked request, and the request a cycle."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,9 +34,6 @@ def start(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = 0,
     queue: Annotated[bool, typer.Option("--queue", help="Wait for a slot and funds instead of being refused.")] = False,
-    on_budget_exhausted: Annotated[
-        Literal["wait", "fail"], typer.Option(help="When the day's budget ends in mid-cycle.")
-    ] = "wait",
     memory: Annotated[
         str | None,
         typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT"),
@@ -68,28 +65,28 @@ def start(
         brief=brief,
         symbol=symbol,
         timeframe=timeframe,
-        designer=choose_designer(designer, has_key=bool(os.environ.get("ANTHROPIC_API_KEY"))),
+        designer=choose_designer(designer),
         strategy=strategy,
         seed=seed,
         queue=queue,
-        on_budget_exhausted=on_budget_exhausted,
         memory=memory,
         overrides=set_ or [],
+        tell=call.screen.note,
     )
     return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
 
 
-def choose_designer(asked: str | None, *, has_key: bool) -> "DesignerKind":
-    """Who designs: as asked, else Claude where a key is set. Without a key the error names the offline designer."""
+def choose_designer(asked: str | None) -> "DesignerKind":
+    """Who designs. This version has the offline designer alone, which has to be named: its cycles cost nothing."""
     from domain.cycle import DesignerKind
 
     if asked == DesignerKind.OFFLINE:
         return DesignerKind.OFFLINE
-    message = "this version has only the offline designer: Claude cannot design with it yet"
-    if asked is None and not has_key:
-        message += ", and no ANTHROPIC_API_KEY is set either"
     raise CommandError(
-        ExitCode.CONFIGURATION, "configuration", message, "`research start --designer offline` needs no key"
+        ExitCode.CONFIGURATION,
+        "configuration",
+        "this version has only the offline designer: Claude cannot design with it yet",
+        "`research start --designer offline` needs no key",
     )
 
 
@@ -103,15 +100,15 @@ def request_from(
     strategy: Path | None,
     seed: int,
     queue: bool,
-    on_budget_exhausted: str,
     memory: str | None,
     overrides: list[str],
+    tell: Callable[[str], None],
 ) -> "CycleRequest":
     """A request that can be researched, checked before anything is contacted: the bars exist, the strategy is valid."""
     from pydantic import ValidationError
 
     from client.strategy_files import read_strategy, require_researchable, save_strategy
-    from domain.cycle import CycleRequest, OnBudgetExhausted
+    from domain.cycle import CycleRequest
 
     loaded = read_strategy(strategy) if strategy else None
     if loaded:
@@ -121,6 +118,9 @@ def request_from(
     require_bars(settings, symbol, timeframe)
     if loaded:
         require_researchable(settings, loaded.strategy, symbol, timeframe)
+        if symbol not in loaded.strategy.training_data.symbols:
+            named = ", ".join(loaded.strategy.training_data.symbols)
+            tell(f"note: the strategy names {named}; it is researched on {symbol}, as --symbol says")
     thresholds = thresholds_with(settings.thresholds, overrides)
     reference: StrategyRef | None = save_strategy(settings, loaded) if loaded else None
     try:
@@ -131,7 +131,6 @@ def request_from(
             designer=designer,
             strategy=reference,
             thresholds=thresholds,
-            on_budget_exhausted=OnBudgetExhausted(on_budget_exhausted),
             queue=queue,
             seed=seed,
             memory_snapshot=memory,

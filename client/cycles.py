@@ -136,11 +136,6 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
     )
 
 
-async def fetch_status(client: Client, store: Records, cycle_id: str) -> CycleStatus:
-    """What is known of a cycle: asked of the workflow while it lives, read from the store afterwards."""
-    return (await fetch(client, store, cycle_id)).status
-
-
 async def fetch(client: Client, store: Records, cycle_id: str) -> Found:
     """A cycle's status, with its pending activity while it lives."""
     handle = client.get_workflow_handle(cycle_id)

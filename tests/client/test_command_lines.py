@@ -231,6 +231,13 @@ def test_a_strategy_for_other_bars_is_refused_before_anything_is_started(command
     assert "is made for 1h bars, not for 1d" in ran.err
 
 
+def test_a_symbol_that_the_strategy_does_not_name_is_told(command, small: Path):
+    ran = command("start", "--designer", "offline", "--strategy", str(small), "--symbol", "PLANTED")
+
+    assert ran.code == 6  # no server: everything before it was accepted
+    assert "the strategy names EURUSD; it is researched on PLANTED" in ran.err
+
+
 def test_a_users_bars_are_imported_and_listed(command, tmp_path: Path):
     (tmp_path / "mine.csv").write_text(csv_of_a_week())
     line = ["data", "import", str(tmp_path / "mine.csv"), "--symbol", "mine", "--timeframe", "1h"]

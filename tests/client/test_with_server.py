@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.budget import budget_status
-from client.cycles import fetch_status
+from client.cycles import fetch
 from client.looks import LazyRecords
 from domain.cycle import CycleStatus, Outcome, Phase
 from worker import difference_of
@@ -45,7 +45,7 @@ async def until_phase(place, client, cycle_id: str, phase: Phase) -> CycleStatus
     """The cycle's status once it is in that phase."""
     async with asyncio.timeout(60):
         while True:
-            status = await fetch_status(client, LazyRecords(place.settings), cycle_id)
+            status = (await fetch(client, LazyRecords(place.settings), cycle_id)).status
             if status.phase is phase:
                 return status
             await asyncio.sleep(0.05)
@@ -115,7 +115,7 @@ async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reachin
     cycle_id = found.group()
 
     assert ran.code == 7
-    status = await fetch_status(temporal_env.client, LazyRecords(place.settings), cycle_id)
+    status = (await fetch(temporal_env.client, LazyRecords(place.settings), cycle_id)).status
     assert status.outcome is None
     assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).out == f"{cycle_id} is cancelled in queued\n"
 
@@ -140,7 +140,7 @@ async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, tempora
     assert f"research status {cycle_id} --watch" in told.decode()
     assert f"research cancel {cycle_id}" in told.decode()
     assert b"Traceback" not in told
-    status = await fetch_status(temporal_env.client, LazyRecords(place.settings), cycle_id)
+    status = (await fetch(temporal_env.client, LazyRecords(place.settings), cycle_id)).status
     assert status.outcome is None
     assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).code == 0
 
