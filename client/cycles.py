@@ -160,7 +160,23 @@ async def _ended(
         return recorded
     if description is None:
         raise await unknown_cycle(client, handle.id)
-    return await _ask(handle)
+    status = await _ask(handle)
+    return status if status.outcome else _cut_off(status, description)
+
+
+def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> CycleStatus:
+    """The status of a cycle that was closed from outside, and so could neither say nor record how it ended."""
+    how = description.status.name.lower() if description.status else "closed"
+    by_hand = description.status is WorkflowExecutionStatus.TERMINATED
+    return status.model_copy(
+        update={
+            "outcome": Outcome.CANCELLED if by_hand else Outcome.FAILED,
+            "stopped_in": status.phase,
+            "reason": f"{how} from outside: nothing was recorded; the budget ledger frees its place by itself",
+            "waiting_for": None,
+            "ended_at": description.close_time,
+        }
+    )
 
 
 async def describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription | None:

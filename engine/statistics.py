@@ -71,7 +71,7 @@ def doubt(returns: Returns, excess: Returns, bars_per_year: float, trials: int, 
     """Intervals of the Sharpe ratio and of the excess return's, and what the number of trials takes off.
 
     `excess` is the return in excess of an equally exposed buy and hold (see excess_returns); `trials` counts every
-    backtest on these bars, this one too. The same seed gives the same intervals.
+    backtest known of the symbol and timeframe, this one too. The same seed gives the same intervals.
     """
     years = len(returns) / bars_per_year
     best_by_luck = expected_max_sharpe(trials, years)

@@ -125,7 +125,8 @@ class LedgerLink:
             self._closed = True
 
     def _send(self, signal: str, message: _Message) -> None:
-        self._outbox.append((signal, message))
+        if (signal, message) not in self._outbox:  # else it waits there still, for a ledger that does not run
+            self._outbox.append((signal, message))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._drain())
 
@@ -139,7 +140,8 @@ class LedgerLink:
                 await self._ensure_ledger()
             else:
                 self.unreachable, self._failures, self._heard = None, 0, True
-                self._outbox.popleft()
+                if self._outbox:  # empty where the cycle gave up meanwhile
+                    self._outbox.popleft()
 
     async def _ensure_ledger(self) -> None:
         """No ledger runs. A first one is started; in place of one that was ended only a person may start another."""

@@ -120,6 +120,18 @@ async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reachin
     assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).out == f"{cycle_id} is cancelled in queued\n"
 
 
+async def test_a_terminated_cycle_is_told_as_ended_and_not_watched_for_ever(reaching, temporal_env, paused):
+    started = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "-o", "json")
+    cycle_id = started.json["cycle_id"]
+    await temporal_env.client.get_workflow_handle(cycle_id).terminate()
+
+    watched = await asyncio.to_thread(reaching, "status", cycle_id, "--watch", "-o", "json")
+
+    assert watched.code == 0
+    assert (watched.json["cycle"]["outcome"], watched.json["cycle"]["stopped_in"]) == ("cancelled", "queued")
+    assert "terminated from outside" in watched.json["cycle"]["reason"]
+
+
 async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, temporal_env, paused):
     started = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "-o", "json")
     cycle_id = started.json["cycle_id"]
