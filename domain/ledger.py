@@ -8,8 +8,8 @@ cycle may spend (here); the cycle takes each call's ceiling out of its envelope 
     settled + charged + held <= limit, on every day, after every message
 
 settled: usage known. charged: the ceiling of a call whose answer was lost, or an envelope forfeited because its run
-ended without a word. held: inside open envelopes, free there or in flight. A limit lowered below what was granted
-before is the one exception; then nothing is granted until the sum holds again.
+ended without a word and without a readable history. held: inside open envelopes, free there or in flight. A limit
+lowered below what was granted before is the one exception; then nothing is granted until the sum holds again.
 
 It rests on: each request's ceiling is a true upper bound of what is billed for it; nobody else spends on the same key;
 the provider's clock and ours differ by less than CLOCK_SKEW. Not promised: that a day's figures, before all its
@@ -18,9 +18,10 @@ envelopes are closed, are what was billed; they are never less.
 Why it holds. A grant is one decision with no await inside. A cycle spends from its envelope only, and a reset cycle's
 run doesn't own the envelope. A day ends CLOCK_SKEW after midnight: around it, a grant must fit into both days. At
 midnight open envelopes are held in the new day first, and stay held in the old one until what they spent is known. A
-call counts on every day on which it may have been billed. An envelope is released by its own run alone, and only when
-every record that this run sent is in the books; what ends otherwise stays charged. Messages repeated or out of order
-change nothing: asks and envelopes are known by run and key, records by their number.
+call counts on every day on which it may have been billed. An envelope is released only when every call of its run is
+in the books: by the run itself, or, once that has ended without a word, by its history. What ends otherwise stays
+charged. Messages repeated or out of order change nothing: asks and envelopes are known by run and key, records by their
+number.
 
 Pure: time and messages are handed in, the replies to send are handed back. One state, serialisable and bounded.
 """
@@ -142,16 +143,13 @@ class Ledger:
 
     def record(self, message: Record, now: datetime) -> list[Reply]:
         """Books one call, once."""
-        days = self.books.within(message.days, now)
-        self.books.roll(now, days)
         identity = ask_id(message.run_id, message.envelope_key)
         account = self.state.accounts.get(identity) or self.state.ended.get(identity)
         if account is None:
             # Spent from an envelope of which this ledger knows nothing, say of one before it: never "not spent".
             account = _nobody(message, message.envelope_key, now)
             self.books.remember(account, End.UNKNOWN, now)
-        if account.first_time(message.seq):
-            self.books.book(account, message, days)
+        self._book(account, message, now)
         return self._close_if_complete(account, now) + self._serve(now)
 
     def close(self, message: Close, now: datetime) -> list[Reply]:
@@ -172,18 +170,19 @@ class Ledger:
     def set_limits(self, change: LimitsChange, now: datetime) -> list[Reply]:
         """Changes limits from the present day on; those who wait go on at once where it suffices now."""
         self.books.roll(now)
-        old = self.state.limits
-        usd = None if change.lift_usd_limit else old.usd_per_day if change.usd_per_day is None else change.usd_per_day
-        tokens = old.tokens_per_day if change.tokens_per_day is None else change.tokens_per_day
-        self.state.limits = Limits(
-            tokens_per_day=tokens,
-            usd_per_day=usd,
-            max_active_cycles=change.max_active_cycles or old.max_active_cycles,
-        )
+        limits = self.state.limits = change.applied(self.state.limits)
         for day in self.books.binding(now):
             book = self.state.book(day)
-            book.limit_tokens, book.limit_usd = tokens, usd
+            book.limit_tokens, book.limit_usd = limits.tokens_per_day, limits.usd_per_day
         return self._serve(now)
+
+    def configure(self, change: LimitsChange, now: datetime) -> list[Reply]:
+        """What the settings say, told as often as somebody boots with them. Only what they did not say the last time
+        is set; so a limit that a person set stands until the settings change.
+        """
+        news = change.unlike(self.state.configured)
+        self.state.configured = news.over(self.state.configured)
+        return self.set_limits(news, now)
 
     def pause(self, reason: str, now: datetime) -> list[Reply]:
         """Grants nothing until resume; open envelopes are spent on."""
@@ -224,15 +223,14 @@ class Ledger:
         return [RunRef(cycle_id=cycle_id, run_id=run_id) for run_id, cycle_id in runs.items()]
 
     def end_sweep(self, reports: Iterable[RunReport], now: datetime) -> list[Reply]:
-        """Forfeits the envelopes of runs that ended, serves the queue, refuses who came before the sweep and won't
-        wait. Called without reports if nobody could be asked.
+        """Ends the envelopes of runs that ended, serves the queue, refuses who came before the sweep and won't wait.
+        Called without reports if nobody could be asked.
         """
-        gone = {report.run_id for report in reports if report.fate is RunFate.ENDED}
-        # What a run had in flight when it ended may be billed a while after; what it held counts on that day as well.
-        self.books.roll(now, [(now + PROVIDER_GOES_ON + CLOCK_SKEW).astimezone(UTC).date()] if gone else [])
+        self.books.roll(now)
+        gone = {report.run_id: report.calls for report in reports if report.fate is RunFate.ENDED}
         self.state.waiting = [ask for ask in self.state.waiting if ask.run_id not in gone]
         for account in [account for account in self.state.accounts.values() if account.run_id in gone]:
-            self.books.forfeit(account, now)
+            self._end_for(account, gone[account.run_id], now)
         replies = self._serve(now)
         for ask in [ask for ask in self.state.waiting if not ask.wait]:
             if ask.sweep < self.state.sweeps:
@@ -330,6 +328,25 @@ class Ledger:
 
     def _queued(self, ask: Ask, now: datetime) -> Queued:
         return self.views.queued(ask, self._obstacle(ask, now) or Refusal.BUDGET_EXHAUSTED, now)
+
+    def _book(self, account: Account, call: Record, now: datetime) -> None:
+        days = self.books.within(call.days, now)
+        self.books.roll(now, days)
+        if account.first_time(call.seq):
+            self.books.book(account, call, days)
+
+    def _end_for(self, account: Account, calls: tuple[Record, ...] | None, now: datetime) -> None:
+        """Ends the envelope of a run that ended without a word: what its history tells is booked, and the rest is free
+        again; without a history that fits the books all that it held stays charged.
+        """
+        if calls is not None and account.can_have_made(calls):
+            for call in calls:
+                self._book(account, call, now)
+            self.books.close(account, now)
+        else:
+            # What it had in flight may be billed a while after; what it held counts on that day as well.
+            self.books.roll(now, [(now + PROVIDER_GOES_ON + CLOCK_SKEW).astimezone(UTC).date()])
+            self.books.forfeit(account, now)
 
     def _close_if_complete(self, account: Account, now: datetime) -> list[Reply]:
         if account.closing is None or account.next_seq <= account.closing:

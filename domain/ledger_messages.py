@@ -7,7 +7,7 @@ and believes no message more than it must. `domain.ledger` publishes all of thes
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -47,12 +47,54 @@ class Limits(Frozen):
 
 
 class LimitsChange(Frozen):
-    """What a person changes; None leaves a limit as it is."""
+    """What a person changes, or what the settings say; None says nothing of a limit, and leaves it as it is.
+
+    lift_usd_limit is the value "none" of the limit in dollars, and goes before usd_per_day.
+    """
 
     tokens_per_day: Tokens | None = None
     usd_per_day: Usd | None = None
     lift_usd_limit: bool = Field(False, description="take the dollar limit away")
     max_active_cycles: int | None = Field(None, ge=1, le=1_000)
+
+    @classmethod
+    def to(cls, limits: Limits) -> Self:
+        """The change that names every limit."""
+        return cls(
+            tokens_per_day=limits.tokens_per_day,
+            usd_per_day=limits.usd_per_day,
+            lift_usd_limit=limits.usd_per_day is None,
+            max_active_cycles=limits.max_active_cycles,
+        )
+
+    def applied(self, limits: Limits) -> Limits:
+        """The limits after this change."""
+        usd = limits.usd_per_day if self.usd_per_day is None else self.usd_per_day
+        return Limits(
+            tokens_per_day=limits.tokens_per_day if self.tokens_per_day is None else self.tokens_per_day,
+            usd_per_day=None if self.lift_usd_limit else usd,
+            max_active_cycles=self.max_active_cycles or limits.max_active_cycles,
+        )
+
+    def unlike(self, before: Self) -> Self:
+        """Of what this says, only what says another thing than before."""
+        same_usd = before.lift_usd_limit if self.lift_usd_limit else self.usd_per_day == before.usd_per_day
+        return type(self)(
+            tokens_per_day=None if self.tokens_per_day == before.tokens_per_day else self.tokens_per_day,
+            usd_per_day=None if same_usd else self.usd_per_day,
+            lift_usd_limit=self.lift_usd_limit and not same_usd,
+            max_active_cycles=None if self.max_active_cycles == before.max_active_cycles else self.max_active_cycles,
+        )
+
+    def over(self, before: Self) -> Self:
+        """What was said last of each limit: by this, or else before."""
+        usd = self if self.lift_usd_limit or self.usd_per_day is not None else before
+        return type(self)(
+            tokens_per_day=before.tokens_per_day if self.tokens_per_day is None else self.tokens_per_day,
+            usd_per_day=None if usd.lift_usd_limit else usd.usd_per_day,
+            lift_usd_limit=usd.lift_usd_limit,
+            max_active_cycles=self.max_active_cycles or before.max_active_cycles,
+        )
 
 
 class Refusal(StrEnum):
@@ -206,10 +248,16 @@ class RunFate(StrEnum):
 
 
 class RunReport(Frozen):
-    """The sweep's finding about one run."""
+    """The sweep's finding about one run.
+
+    calls: every call that an ended run made and that could be billed, as its history tells, numbered 1, 2, 3, ... as
+    its Envelope numbers them; one that was in flight at the end is charged, on every day on which the provider may bill
+    it. None: the history could not be read, so nobody knows what the run spent.
+    """
 
     run_id: Key
     fate: RunFate
+    calls: tuple[Record, ...] | None = None
 
 
 class Entry(Frozen):
@@ -307,5 +355,6 @@ class BudgetStatus(Frozen):
     max_active_cycles: int
     active: tuple[Holding, ...]
     waiting: tuple[Waiting, ...]
+    configured: LimitsChange = Field(description="what the settings said last; a person may have set others since")
     paused: str | None = Field(None, description="why, where the ledger is paused")
     overrun_tokens: int = Field(0, description="usage beyond its ceiling: never, unless a ceiling was wrong")

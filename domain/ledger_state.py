@@ -4,14 +4,25 @@ A state that is broken, or whose sums don't agree, can't be read: that is an err
 was spent".
 """
 
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from domain.ledger_messages import SCOPE_PATTERN, Entry, Granted, Limits, Refused, Reply
+from domain.ledger_messages import (
+    SCOPE_PATTERN,
+    Entry,
+    Granted,
+    Limits,
+    LimitsChange,
+    Record,
+    RecordKind,
+    Refused,
+    Reply,
+)
 from domain.results import Frozen
 
 
@@ -106,7 +117,9 @@ class DayBook(_Mutable):
 
 
 class End(StrEnum):
-    """How an envelope ended. unknown: a record came for an envelope that this ledger never opened."""
+    """How an envelope ended. closed: with every call in the books, by its own run's word or by that run's history.
+    unknown: a record came for an envelope that this ledger never opened.
+    """
 
     CLOSED = "closed"
     FORFEITED = "forfeited"
@@ -155,6 +168,22 @@ class Account(_Mutable):
             self.next_seq += 1
         return True
 
+    def can_have_made(self, calls: Sequence[Record]) -> bool:
+        """Whether these can be all calls of this envelope: its own, without a gap, as many as its close named, and in
+        number and sums those that are in the books already.
+        """
+        booked = [call for call in calls if call.seq < self.next_seq or call.seq in self.ahead]
+        sums = dict.fromkeys(RecordKind, NOTHING)
+        for call in booked:
+            sums[call.kind] += Amount.of(call.tokens, call.usd)
+        return (
+            all((call.run_id, call.envelope_key) == (self.run_id, self.key) for call in calls)
+            and [call.seq for call in calls] == list(range(1, len(calls) + 1))
+            and self.closing in (None, len(calls))
+            and len(booked) == self.next_seq - 1 + len(self.ahead)
+            and sums == {RecordKind.SETTLED: self.settled, RecordKind.CHARGED: self.charged}
+        )
+
 
 class Ask(_Mutable):
     """Somebody who asked and has no final answer yet. envelope_key: of the envelope to top up; None for an opening."""
@@ -183,9 +212,13 @@ class Ask(_Mutable):
 
 
 class LedgerState(_Mutable):
-    """Everything. day is the latest UTC day in the books and never goes back."""
+    """Everything. day is the latest UTC day in the books and never goes back.
+
+    configured: what the settings said last of each limit; limits differs from it where a person set them.
+    """
 
     limits: Limits
+    configured: LimitsChange = LimitsChange()
     day: date
     days: dict[date, DayBook] = Field(default_factory=dict)
     accounts: dict[str, Account] = Field(default_factory=dict)
@@ -201,10 +234,11 @@ class LedgerState(_Mutable):
     @classmethod
     def new(cls, limits: Limits, now: datetime, spent: bool = False) -> Self:
         """A ledger's first state. spent: count this day, and one that just ended, as spent to the limit."""
-        state = cls(limits=limits, day=now.date())
+        today = now.astimezone(UTC).date()
+        state = cls(limits=limits, configured=LimitsChange.to(limits), day=today)
         if spent:
             whole = Amount.of(limits.tokens_per_day, limits.usd_per_day)
-            for day in (now.date() - timedelta(days=1), now.date()):
+            for day in (today - timedelta(days=1), today):
                 book = state.book(day)
                 book.charged = book.folded_charged = whole
         return state

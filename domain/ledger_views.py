@@ -64,6 +64,7 @@ class LedgerViews:
                 for account in self.state.accounts.values()
             ),
             waiting=self.waiting(),
+            configured=self.state.configured,
             paused=self.state.paused,
             overrun_tokens=self.state.overrun_tokens,
         )

@@ -1,86 +1,27 @@
 """The ledger's rules, one promise at a time; the properties over all orders stand in test_ledger_properties."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
 
-from domain.cycle import CallUsage
 from domain.ledger import MAX_WAITING as MOST_WAITING
 from domain.ledger import (
-    Close,
     Closed,
     Granted,
     Ledger,
     LedgerState,
     Limits,
     LimitsChange,
-    Open,
     Queued,
-    Record,
-    RecordKind,
     Refusal,
     Refused,
-    Reply,
-    RunFate,
-    RunReport,
-    TopUp,
     next_reset,
 )
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TODAY = NOON.date()
-TOMORROW = TODAY + timedelta(days=1)
-
-
-def ledger(tokens: int = 1_000, usd: str | None = None, active: int = 10, now: datetime = NOON) -> Ledger:
-    limits = Limits(tokens_per_day=tokens, usd_per_day=Decimal(usd) if usd else None, max_active_cycles=active)
-    return Ledger(LedgerState.new(limits, now))
-
-
-def opening(name: str, tokens: int = 0, usd: str | None = "0", wait: bool = False, at: datetime = NOON) -> Open:
-    price = None if usd is None else Decimal(usd)
-    return Open(key=name, cycle_id=f"cycle-{name}", run_id=f"run-{name}", tokens=tokens, usd=price, wait=wait, at=at)
-
-
-def more(name: str, tokens: int, key: str = "more", wait: bool = True) -> TopUp:
-    run = f"run-{name}"
-    return TopUp(key=key, envelope_key=name, cycle_id=f"cycle-{name}", run_id=run, tokens=tokens, wait=wait, at=NOON)
-
-
-def call(name: str, seq: int, tokens: int, days: tuple[date, ...] = (TODAY,), lost: bool = False) -> Record:
-    return Record(
-        envelope_key=name,
-        cycle_id=f"cycle-{name}",
-        run_id=f"run-{name}",
-        seq=seq,
-        phase="design",
-        kind=RecordKind.CHARGED if lost else RecordKind.SETTLED,
-        usage=CallUsage(model="m", input=0 if lost else tokens),
-        cost_usd=Decimal(0),
-        ceiling_tokens=tokens,
-        ceiling_usd=Decimal(0),
-        days=days,
-        at=NOON,
-    )
-
-
-def closing(name: str, calls: int = 0) -> Close:
-    return Close(key=name, cycle_id=f"cycle-{name}", run_id=f"run-{name}", calls=calls, at=NOON)
-
-
-def only(replies: list[Reply]) -> Reply:
-    assert len(replies) == 1
-    return replies[0]
-
-
-def swept(books: Ledger, *ended: str) -> list[Reply]:
-    runs = books.begin_sweep()
-    return books.end_sweep(
-        [RunReport(run_id=r.run_id, fate=RunFate.ENDED if r.run_id in ended else RunFate.RUNNING) for r in runs], NOON
-    )
+from .ledger_talk import NOON, TODAY, TOMORROW, call, closing, ledger, more, only, opening, swept
 
 
 def test_a_refusal_says_what_is_used_held_left_and_lacking_and_what_mends_it() -> None:
@@ -234,8 +175,7 @@ def test_what_a_run_had_in_flight_when_it_ended_before_midnight_counts_on_the_ne
     late = NOON.replace(hour=23, minute=50)
     books = ledger(now=late)
     books.open(opening("a", 100, at=late), late)
-    runs = books.begin_sweep()
-    books.end_sweep([RunReport(run_id=run.run_id, fate=RunFate.ENDED) for run in runs], late)
+    swept(books, "run-a", now=late)
     assert [(row.day, row.charged_tokens) for row in books.views.history()] == [(TOMORROW, 100), (TODAY, 100)]
 
 
