@@ -59,13 +59,26 @@ from domain.ledger_messages import (
     Waiting,
     budget_workflow_id,
 )
-from domain.ledger_state import Account, Ask, BudgetInput, DayBook, End, EnsureBudget, LedgerState, ask_id
+from domain.ledger_state import (
+    BOUNDS,
+    Account,
+    Ask,
+    Bounds,
+    BudgetInput,
+    DayBook,
+    End,
+    EnsureBudget,
+    LedgerState,
+    ask_id,
+)
 from domain.ledger_views import LedgerViews, next_reset
 
 __all__ = [
+    "BOUNDS",
     "BUDGET_WORKFLOW",
     "CLOCK_SKEW",
     "PROVIDER_GOES_ON",
+    "Bounds",
     "BudgetInput",
     "BudgetStatus",
     "Close",
@@ -96,25 +109,14 @@ __all__ = [
     "next_reset",
 ]
 
-MAX_WAITING = 200
-"""Cycles that can wait in the queue; one more is refused with queue_full."""
-
-MAX_UNDECIDED = 1_000
-"""Asks that can wait for a queue's end or a sweep; one more is refused at once."""
-
-MAX_SWEPT = 40
-"""Runs that one sweep asks about."""
-
-MAX_REFUSED = 256
-"""Refusals remembered, so that an ask repeated gets the same answer."""
-
 
 class Ledger:
     """The rules over a state. Every message takes the present time and returns the replies to send, in order."""
 
-    def __init__(self, state: LedgerState) -> None:
+    def __init__(self, state: LedgerState, bounds: Bounds = BOUNDS) -> None:
         self.state = state
-        self.books = Books(state)
+        self.bounds = bounds
+        self.books = Books(state, bounds)
         self.views = LedgerViews(state, self.books)
 
     # What cycles say
@@ -201,24 +203,23 @@ class Ledger:
     def tick(self, now: datetime, sweep: bool = False) -> list[Reply]:
         """Time went on. sweep: it is time to look for holders that ended without a word."""
         self.books.roll(now)
-        if sweep:
-            self._want_sweep()
+        self.state.sweep_wanted = self.state.sweep_wanted or sweep
         return self._serve(now)
 
     def reply_failed(self) -> None:
         """A reply could not be delivered, so its run may have ended. Nothing is given back for that; a sweep looks."""
-        self._want_sweep()
+        self.state.sweep_wanted = True
 
     def begin_sweep(self) -> list[RunRef]:
         """The runs to ask about, first those of holders, least lately asked first; then of those who wait."""
         self.state.sweeps += 1
         self.state.sweep_wanted = False
-        holders = sorted(self.state.accounts.values(), key=lambda account: account.checked)[:MAX_SWEPT]
+        holders = sorted(self.state.accounts.values(), key=lambda account: account.checked)[: self.bounds.swept]
         for account in holders:
             account.checked = self.state.sweeps
         runs = {account.run_id: account.cycle_id for account in holders}
         for ask in self.state.waiting:
-            if len(runs) < MAX_SWEPT:
+            if len(runs) < self.bounds.swept:
                 runs.setdefault(ask.run_id, ask.cycle_id)
         return [RunRef(cycle_id=cycle_id, run_id=run_id) for run_id, cycle_id in runs.items()]
 
@@ -251,12 +252,12 @@ class Ledger:
         if reason is None:
             return [self._grant(ask, now)]
         if ask.envelope_key is None and not self._ever_possible(ask):
-            return [self._refuse(ask, reason, now)]
-        if ask.wait and sum(other.wait for other in self.state.waiting) >= MAX_WAITING:
+            return [self._refuse(ask, Refusal.BUDGET_EXHAUSTED, now)]
+        if ask.wait and sum(other.wait for other in self.state.waiting) >= self.bounds.waiting:
             return [self._refuse(ask, Refusal.QUEUE_FULL, now)]
         # A holder may have ended without a word: nobody is refused for want of what it holds before a sweep.
         sweep_first = bool(self.state.accounts) and reason is not Refusal.BUDGET_PAUSED
-        if not ask.wait and (not sweep_first or len(self.state.waiting) >= MAX_UNDECIDED):
+        if not ask.wait and (not sweep_first or len(self.state.waiting) >= self.bounds.undecided):
             return [self._refuse(ask, reason, now)]
         ask.sweep = self.state.sweeps
         self.state.waiting.append(ask)
@@ -279,8 +280,8 @@ class Ledger:
 
     def _serve(self, now: datetime) -> list[Reply]:
         """Grants to those who wait: any top-up that fits, so that running cycles can end and free what they hold; then
-        openings in their order. An opening that no day could grant blocks nobody, nor does want of funds block one
-        that needs none.
+        openings in their order. What no day could grant blocks nobody, nor does want of funds block one that needs
+        none.
         """
         if self.state.paused is not None or not self.state.waiting:
             return []
@@ -300,7 +301,7 @@ class Ledger:
         return replies
 
     def _goes_before_openings(self, ask: Ask) -> bool:
-        return bool(ask.amount) and (ask.envelope_key is not None or self._ever_possible(ask))
+        return bool(ask.amount) and self._ever_possible(ask)
 
     def _ever_possible(self, ask: Ask) -> bool:
         """Whether a whole day's limits would suffice."""
@@ -322,7 +323,7 @@ class Ledger:
         self.state.waiting = [other for other in self.state.waiting if other is not ask]
         refused = self.views.refused(ask, reason or Refusal.BUDGET_EXHAUSTED, now)
         self.state.refused[ask.identity] = refused
-        while len(self.state.refused) > MAX_REFUSED:
+        while len(self.state.refused) > self.bounds.refused:
             del self.state.refused[next(iter(self.state.refused))]
         return refused
 
@@ -353,10 +354,6 @@ class Ledger:
             return []
         self.books.close(account, now)
         return [_closed(account)]
-
-    def _want_sweep(self) -> None:
-        if self.state.accounts or self.state.waiting:
-            self.state.sweep_wanted = True
 
 
 def _asked(message: Open | TopUp, envelope_key: str | None, now: datetime) -> Ask:

@@ -8,19 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 from domain.ledger_messages import CLOCK_SKEW, Entry, Granted, Record, RecordKind
-from domain.ledger_state import NOTHING, Account, Amount, End, LedgerState, ask_id
-
-HISTORY_DAYS = 30
-"""Days whose sums are kept."""
-
-MAX_ENTRIES = 300
-"""Entries kept one by one; older ones are folded into their days' sums."""
-
-MAX_ENDED = 512
-"""Ended envelopes remembered, so that their late or repeated messages are recognised."""
-
-MAX_ANSWERS = 64
-"""Answers kept in one envelope: of its opening and its latest top-ups."""
+from domain.ledger_state import BOUNDS, NOTHING, Account, Amount, Bounds, End, LedgerState, ask_id
 
 _DAY = timedelta(days=1)
 
@@ -28,8 +16,9 @@ _DAY = timedelta(days=1)
 class Books:
     """The accounts of a state."""
 
-    def __init__(self, state: LedgerState) -> None:
+    def __init__(self, state: LedgerState, bounds: Bounds = BOUNDS) -> None:
         self.state = state
+        self.bounds = bounds
 
     def roll(self, now: datetime, said: Iterable[date] = ()) -> None:
         """Opens the days up to the later of the clock's and those that a message names. What is held moves along.
@@ -42,7 +31,7 @@ class Books:
             # After a long sleep the days that would not be kept anyway are passed over.
             yesterday, self.state.day = (
                 self.state.day,
-                max(self.state.day + _DAY, target - (HISTORY_DAYS - 1) * _DAY),
+                max(self.state.day + _DAY, target - (self.bounds.days - 1) * _DAY),
             )
             self.state.book(self.state.day)
             for account in self.state.accounts.values():
@@ -71,14 +60,14 @@ class Books:
         for day in self.binding(now):
             self._hold_on(account, day, account.held.get(day, NOTHING) + amount)
         account.answers[answer.key] = answer
-        while len(account.answers) > MAX_ANSWERS:
+        while len(account.answers) > self.bounds.answers:
             # The opening's answer, under the envelope's own key, is kept.
             del account.answers[next(key for key in account.answers if key != account.key)]
 
     def within(self, days: Iterable[date], now: datetime) -> tuple[date, ...]:
         """A message's days as far as there are books: what lies outside counts on the nearest day, never nowhere."""
         latest = max(self.state.day, now.astimezone(UTC).date() + _DAY)
-        earliest = latest - (HISTORY_DAYS - 1) * _DAY
+        earliest = latest - (self.bounds.days - 1) * _DAY
         return tuple(sorted({min(max(day, earliest), latest) for day in days}))
 
     def book(self, account: Account, record: Record, days: tuple[date, ...]) -> None:
@@ -122,7 +111,7 @@ class Books:
         """Notes an envelope as ended that was never open here."""
         account.end, account.ended_at = end, now
         self.state.ended[ask_id(account.run_id, account.key)] = account
-        while len(self.state.ended) > MAX_ENDED:
+        while len(self.state.ended) > self.bounds.ended:
             oldest = self.state.ended.pop(next(iter(self.state.ended)))
             for day, amount in oldest.forfeited.items():
                 self.state.book(day).folded_charged += amount
@@ -149,7 +138,7 @@ class Books:
     def _fold_and_prune(self) -> None:
         yesterday = self.state.day - _DAY
         while self.state.entries and (
-            len(self.state.entries) > MAX_ENTRIES or max(self.state.entries[0].days) < yesterday
+            len(self.state.entries) > self.bounds.entries or max(self.state.entries[0].days) < yesterday
         ):
             entry = self.state.entries.pop(0)
             amount = Amount.of(entry.total_tokens, entry.cost)
@@ -160,7 +149,7 @@ class Books:
                         book.folded_settled += amount
                     else:
                         book.folded_charged += amount
-        for day in [day for day in self.state.days if day <= self.state.day - HISTORY_DAYS * _DAY]:
+        for day in [day for day in self.state.days if day <= self.state.day - self.bounds.days * _DAY]:
             del self.state.days[day]
             for account in (*self.state.accounts.values(), *self.state.ended.values()):
                 account.held.pop(day, None)

@@ -26,6 +26,22 @@ from domain.ledger_messages import (
 from domain.results import Frozen
 
 
+class Bounds(Frozen):
+    """How much is remembered, and how many may wait: a ledger outlives every cycle, and its state must stay small."""
+
+    waiting: int = Field(200, description="cycles in the queue; one more is refused with queue_full")
+    undecided: int = Field(1_000, description="asks that wait for a sweep; one more is refused at once")
+    swept: int = Field(40, description="runs that one sweep asks about")
+    refused: int = Field(256, description="refusals remembered, so that an ask repeated gets the same answer")
+    answers: int = Field(64, description="answers remembered in one envelope: of its opening and its latest top-ups")
+    ended: int = Field(512, description="ended envelopes remembered, to know their late or repeated messages")
+    entries: int = Field(300, description="entries kept one by one; older ones are folded into their days' sums")
+    days: int = Field(30, description="days whose sums are kept")
+
+
+BOUNDS = Bounds()
+
+
 class Amount(Frozen):
     """Tokens and dollars that go together. unpriced: those of the tokens whose dollars nobody knows."""
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from domain.ledger import MAX_WAITING as MOST_WAITING
 from domain.ledger import (
+    BOUNDS,
     Closed,
     Granted,
     Ledger,
@@ -108,10 +108,26 @@ def test_a_running_cycle_is_topped_up_before_a_new_one_begins() -> None:
     assert [reply.cycle_id for reply in replies if isinstance(reply, Granted)] == ["cycle-a"]
 
 
+def test_a_top_up_that_no_day_could_grant_holds_up_no_new_cycle() -> None:
+    books = ledger(tokens=100)
+    books.open(opening("a", 60), NOON)
+    assert isinstance(only(books.top_up(more("a", 101), NOON)), Queued)
+    assert isinstance(only(books.open(opening("b", 40), NOON)), Granted)
+
+
+def test_a_cycle_that_no_day_could_grant_is_told_so_and_does_not_wait_for_a_slot() -> None:
+    books = ledger(tokens=100, active=1)
+    books.open(opening("a"), NOON)
+    refused = only(books.open(opening("b", 101, wait=True), NOON))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Refusal.BUDGET_EXHAUSTED
+    assert "more than a whole day's limit of 100" in refused.message
+
+
 def test_a_queue_has_an_end() -> None:
     books = ledger(active=1)
     books.open(opening("a"), NOON)
-    for number in range(MOST_WAITING):
+    for number in range(BOUNDS.waiting):
         assert isinstance(only(books.open(opening(f"n{number}", wait=True), NOON)), Queued)
     refused = only(books.open(opening("late", wait=True), NOON))
     assert isinstance(refused, Refused)
