@@ -2,8 +2,9 @@
 
 Cycles talk to it by signals (open, record, top_up, close) and are answered by signals (granted, refused, queued,
 closed); people by updates and queries. Every handler is synchronous: a decision and its change have no await between
-them. Replies go through an outbox, at most MAX_IN_FLIGHT at once and always to the run that asked. A run continues as
-new only when no reply and no sweep is under way; what is not sent yet goes along in the state.
+them. What follows from all that came at once is done once, by `run`. Replies go through an outbox, at most
+MAX_IN_FLIGHT at once and always to the run that asked. A run continues as new only when no reply and no sweep is under
+way; what is not sent yet goes along in the state.
 
 It doesn't end. A request to cancel it pauses it instead, because an ended ledger must not be restarted without a
 person: what it had granted on that day would be forgotten. A reset of this workflow is not supported: it would forget
@@ -12,10 +13,9 @@ what was granted after the point of the reset.
 
 import asyncio
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         budget_workflow_id,
         next_reset,
     )
+    from workflows.policies import SWEEP
 
 __all__ = ["MAX_IN_FLIGHT", "BudgetInput", "BudgetWorkflow", "EnsureBudget", "budget_workflow_id"]
 
@@ -48,12 +49,10 @@ MAX_IN_FLIGHT = 50
 MAX_REASON = 500
 """Characters of a pause's reason."""
 
-SWEEP_ATTEMPT = timedelta(seconds=20)
-SWEEP_IN_ALL = timedelta(seconds=60)
-"""How long a sweep may take before nothing is concluded from it."""
 
-
-@workflow.defn(name=BUDGET_WORKFLOW)
+# The sandbox would guard nothing here, since all that this module imports passes through it (worker.py), and it would
+# make every message and every replay half as dear again.
+@workflow.defn(name=BUDGET_WORKFLOW, sandboxed=False)
 class BudgetWorkflow:
     """The ledger of one budget scope."""
 
@@ -65,11 +64,11 @@ class BudgetWorkflow:
         self._settings = start
         self._state = start.state or LedgerState.new(start.limits, workflow.now(), spent=start.spent)
         self._ledger = Ledger(self._state)
-        self._outbox = list(start.outbox)
+        self._outbox = {_address(reply): reply for reply in start.outbox}
+        self._news = True
         self._next_tick = start.next_tick
         self._in_flight: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.Task[None] | None = None
-        self._stopping = False
         self._cancel_heard = False
 
     @workflow.run
@@ -77,8 +76,9 @@ class BudgetWorkflow:
         """Serves until the history is long enough, then continues as new with everything that is known."""
         ticker = asyncio.create_task(self._tick())
         self._proceed()
-        await self._until(self._long_enough)
-        self._stopping = True
+        while not self._long_enough():
+            await self._until(lambda: self._news or self._long_enough())
+            self._proceed()
         ticker.cancel()
         await self._until(lambda: not self._in_flight and self._sweep is None)
         workflow.continue_as_new(
@@ -86,7 +86,7 @@ class BudgetWorkflow:
                 update={
                     "spent": False,
                     "state": self._state,
-                    "outbox": tuple(self._outbox),
+                    "outbox": tuple(self._outbox.values()),
                     "next_tick": self._next_tick,
                 }
             )
@@ -116,6 +116,12 @@ class BudgetWorkflow:
     def set_limits(self, change: LimitsChange) -> BudgetStatus:
         """Changes the limits, from the present day on."""
         self._reply(self._ledger.set_limits(change, workflow.now()))
+        return self.status()
+
+    @workflow.update
+    def configure(self, change: LimitsChange) -> BudgetStatus:
+        """Hears what the settings of a worker or a client say; only what changed since they were last heard counts."""
+        self._reply(self._ledger.configure(change, workflow.now()))
         return self.status()
 
     @workflow.update
@@ -156,17 +162,17 @@ class BudgetWorkflow:
         return self._ledger.views.waiting()
 
     def _reply(self, replies: list[Reply]) -> None:
-        self._outbox.extend(reply for reply in replies if reply not in self._outbox)
-        self._proceed()
+        # One that waits here already, because the cycle has asked twice, is replaced by what is known now.
+        self._outbox.update((_address(reply), reply) for reply in replies)
+        self._news = True
 
     def _proceed(self) -> None:
-        """Starts what there is to do; nothing while this run stops, and then the next run starts with it."""
-        status = self.status()
-        workflow.set_current_details(_details(status))
-        if self._stopping:
-            return
+        """Starts what there is to do. Not called any more once this run ends: the next one starts with it."""
+        self._news = False
+        workflow.set_current_details(_details(self.status()))
         while self._outbox and len(self._in_flight) < MAX_IN_FLIGHT:
-            self._in_flight.add(asyncio.create_task(self._deliver(self._outbox.pop(0))))
+            reply = self._outbox.pop(next(iter(self._outbox)))
+            self._in_flight.add(asyncio.create_task(self._deliver(reply)))
         if self._state.sweep_wanted and self._sweep is None:
             self._sweep = asyncio.create_task(self._sweep_once())
 
@@ -181,7 +187,7 @@ class BudgetWorkflow:
                 workflow.logger.warning("no %s for cycle %s: %s", reply.kind, reply.cycle_id, error)
                 self._ledger.reply_failed()
         self._in_flight = {other for other in self._in_flight if other is not task}
-        self._proceed()
+        self._news = True
 
     async def _sweep_once(self) -> None:
         runs = self._ledger.begin_sweep()
@@ -192,10 +198,8 @@ class BudgetWorkflow:
                     "describe_holders",
                     runs,
                     result_type=list[RunReport],
-                    start_to_close_timeout=SWEEP_ATTEMPT,
-                    schedule_to_close_timeout=SWEEP_IN_ALL,
-                    retry_policy=RetryPolicy(maximum_attempts=3),
                     summary=f"do {len(runs)} cycles still run?",
+                    **SWEEP.options(),
                 )
         except ActivityError as error:
             workflow.logger.warning("the sweep could not ask about %d runs: %s", len(runs), error.cause)
@@ -229,6 +233,11 @@ class BudgetWorkflow:
             info.get_current_history_length() >= self._settings.continue_after_events
             or info.is_continue_as_new_suggested()
         )
+
+
+def _address(reply: Reply) -> tuple[str, str, str]:
+    """What makes two replies the same answer to the same ask."""
+    return reply.run_id, reply.key, reply.kind
 
 
 def _details(status: BudgetStatus) -> str:

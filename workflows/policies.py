@@ -95,3 +95,13 @@ class Policies(Frozen):
         longest_retry=timedelta(seconds=5),
     )
     lost_answers: int = Field(3, ge=0, description="newly funded attempts after answers that were lost, per turn")
+
+
+SWEEP = ActivityPolicy(
+    start_to_close=timedelta(seconds=20),
+    schedule_to_close=timedelta(minutes=1),
+    first_retry=timedelta(seconds=1),
+    attempts=3,
+)
+"""The ledger's look at its holders; where it fails, nothing is concluded from it. No row of the table above, which
+cycles carry: a ledger outlives every change of the settings."""
