@@ -238,7 +238,7 @@ class Ledger:
                 replies.append(self._refuse(ask, self._obstacle(ask, now), now))
             else:
                 self.state.sweep_wanted = True
-        return replies
+        return replies + self._serve(now)
 
     # Deciding
 
@@ -331,10 +331,9 @@ class Ledger:
         return self.views.queued(ask, self._obstacle(ask, now) or Refusal.BUDGET_EXHAUSTED, now)
 
     def _book(self, account: Account, call: Record, now: datetime) -> None:
-        days = self.books.within(call.days, now)
-        self.books.roll(now, days)
+        self.books.roll(now, call.days)
         if account.first_time(call.seq):
-            self.books.book(account, call, days)
+            self.books.book(account, call)
 
     def _end_for(self, account: Account, calls: tuple[Record, ...] | None, now: datetime) -> None:
         """Ends the envelope of a run that ended without a word: what its history tells is booked, and the rest is free

@@ -40,9 +40,9 @@ class Books:
 
     def binding(self, now: datetime) -> list[date]:
         """The days on which something granted now may be billed: usually one; around midnight, or when the books are
-        ahead of the clock, two.
+        ahead of the clock, two. For a reader who comes before the books were rolled it is still the day in the books.
         """
-        first = (now - CLOCK_SKEW).astimezone(UTC).date()
+        first = min(self.state.day, (now - CLOCK_SKEW).astimezone(UTC).date())
         return [first + n * _DAY for n in range((self.state.day - first).days + 1)]
 
     def tightest(self, now: datetime) -> date:
@@ -64,14 +64,13 @@ class Books:
             # The opening's answer, under the envelope's own key, is kept.
             del account.answers[next(key for key in account.answers if key != account.key)]
 
-    def within(self, days: Iterable[date], now: datetime) -> tuple[date, ...]:
-        """A message's days as far as there are books: what lies outside counts on the nearest day, never nowhere."""
-        latest = max(self.state.day, now.astimezone(UTC).date() + _DAY)
-        earliest = latest - (self.bounds.days - 1) * _DAY
-        return tuple(sorted({min(max(day, earliest), latest) for day in days}))
+    def book(self, account: Account, record: Record) -> None:
+        """Books one call in full on each of its days, out of what its envelope holds, or has forfeited, there.
 
-    def book(self, account: Account, record: Record, days: tuple[date, ...]) -> None:
-        """Books one call in full on each of its days, out of what its envelope holds, or has forfeited, there."""
+        A day of which there is no book counts as the nearest of which there is one, never as none.
+        """
+        earliest = self.state.day - (self.bounds.days - 1) * _DAY
+        days = tuple(sorted({min(max(day, earliest), self.state.day) for day in record.days}))
         amount = Amount.of(record.tokens, record.usd)
         settled = record.kind is RecordKind.SETTLED
         if settled:

@@ -5,6 +5,7 @@ was spent".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -42,8 +43,11 @@ class Bounds(Frozen):
 BOUNDS = Bounds()
 
 
-class Amount(Frozen):
+@dataclass(frozen=True, slots=True)
+class Amount:
     """Tokens and dollars that go together. unpriced: those of the tokens whose dollars nobody knows."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     tokens: int = 0
     usd: Decimal = Decimal(0)

@@ -71,6 +71,14 @@ def test_a_sweep_that_could_not_ask_ends_nobody_and_still_gives_an_answer() -> N
     assert [holding.cycle_id for holding in books.views.status(NOON).active] == ["cycle-a"]
 
 
+def test_who_waits_behind_one_that_is_refused_goes_on_at_once() -> None:
+    books = ledger(tokens=100)
+    books.open(opening("a", 50), NOON)
+    assert books.open(opening("b", 60), NOON) == []
+    assert isinstance(only(books.open(opening("c", 40, wait=True), NOON)), Queued)
+    assert [(reply.kind, reply.key) for reply in swept(books)] == [("refused", "b"), ("granted", "c")]
+
+
 def test_a_sweep_asks_about_forty_runs_and_the_next_one_about_others() -> None:
     books = ledger(active=60)
     for number in range(60):
@@ -208,6 +216,13 @@ def test_what_open_envelopes_hold_at_midnight_is_held_on_the_new_day_first() -> 
     morning = datetime(2026, 11, 24, 8, tzinfo=UTC)
     assert books.open(opening("b", 40, at=morning), morning) == []
     assert books.views.status(morning).tokens_held == 70
+
+
+def test_who_looks_before_anybody_told_the_ledger_of_midnight_sees_the_day_in_the_books() -> None:
+    books = ledger(tokens=100)
+    books.open(opening("a", 70), NOON)
+    status = books.views.status(NOON + timedelta(days=1))
+    assert (status.reset_date, status.tokens_held) == (TODAY, 70)
 
 
 def test_a_day_ends_a_minute_after_midnight_for_the_sake_of_the_provider_s_clock() -> None:
