@@ -46,6 +46,9 @@ __all__ = ["MAX_IN_FLIGHT", "BudgetInput", "BudgetWorkflow", "EnsureBudget", "bu
 MAX_IN_FLIGHT = 50
 """Replies under way at once."""
 
+BOOKS = frozenset({"days", "accounts", "ended", "entries", "waiting"})
+"""Parts without which a state would say less than was spent or is held. They are written even where they are empty."""
+
 MAX_REASON = 500
 """Characters of a pause's reason."""
 
@@ -61,6 +64,8 @@ class BudgetWorkflow:
         # Signals are handled before `run` begins, so the state must be there already.
         if start.state is None and workflow.info().continued_run_id is not None:
             raise RuntimeError("the ledger's state is missing in a continued run: that is not 'nothing was spent'")
+        if start.state is not None and (missing := BOOKS - start.state.model_fields_set):
+            raise RuntimeError(f"the ledger's state lacks {sorted(missing)}: that is not 'nothing was spent'")
         self._settings = start
         self._state = start.state or LedgerState.new(start.limits, workflow.now(), spent=start.spent)
         self._ledger = Ledger(self._state)

@@ -2,19 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest_asyncio
 from pydantic import BaseModel
 from temporalio import workflow
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import FailureError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker
 
 from activities.budget import BudgetActivities
 from domain.cycle import CallUsage
@@ -22,11 +23,16 @@ from domain.envelope import Envelope, ask_to_open
 from domain.ledger import (
     BudgetInput,
     BudgetStatus,
+    Close,
     Closed,
     Granted,
     Limits,
     Queued,
+    Record,
+    RecordKind,
     Refused,
+    Reply,
+    TopUp,
 )
 from workflows.budget import BudgetWorkflow
 
@@ -131,11 +137,121 @@ class TinyCycle:
         return self.answer.kind if self.answer else "queued" if self.was_queued else "asking"
 
 
+@workflow.defn
+class Listener:
+    """A cycle's run that only hears: the test speaks in its name."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.may_end = False
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: self.may_end)
+
+    @workflow.signal
+    def granted(self, message: Granted) -> None:
+        self.replies.append(message)
+
+    @workflow.signal
+    def refused(self, message: Refused) -> None:
+        self.replies.append(message)
+
+    @workflow.signal
+    def queued(self, message: Queued) -> None:
+        self.replies.append(message)
+
+    @workflow.signal
+    def closed(self, message: Closed) -> None:
+        self.replies.append(message)
+
+    @workflow.signal
+    def end(self) -> None:
+        self.may_end = True
+
+    @workflow.query
+    def heard(self) -> list[Reply]:
+        return self.replies
+
+
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
     """Waits for something that has to become true."""
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Speaks to a ledger in the name of a listening run, in messages that can be sent as often as one likes."""
+
+    ledger: WorkflowHandle[Any, Any]
+    run: WorkflowHandle[Any, Any]
+    key: str
+
+    def open(self, tokens: int, wait: bool = False) -> Callable[[], Awaitable[None]]:
+        """An opening."""
+        return self._message("open", ask_to_open(self.key, *self._me(), {PHASE: tokens}, Decimal(0), wait, _now()))
+
+    def record(self, seq: int, tokens: int, days: Sequence[date] = ()) -> Callable[[], Awaitable[None]]:
+        """A call that used so many tokens; on this day, if none are named."""
+        now = _now()
+        record = Record(
+            envelope_key=self.key,
+            cycle_id=self.run.id,
+            run_id=self._me()[1],
+            seq=seq,
+            phase=PHASE,
+            kind=RecordKind.SETTLED,
+            usage=CallUsage(model="tiny", output=tokens),
+            cost_usd=Decimal(0),
+            ceiling_tokens=tokens,
+            ceiling_usd=Decimal(0),
+            days=tuple(days) or (now.date(),),
+            at=now,
+        )
+        return self._message("record", record)
+
+    def top_up(self, tokens: int) -> Callable[[], Awaitable[None]]:
+        """A request for more."""
+        cycle_id, run_id = self._me()
+        ask = TopUp(
+            key=str(uuid.uuid4()),
+            envelope_key=self.key,
+            cycle_id=cycle_id,
+            run_id=run_id,
+            tokens=tokens,
+            usd=Decimal(0),
+            at=_now(),
+        )
+        return self._message("top_up", ask)
+
+    def close(self, calls: int) -> Callable[[], Awaitable[None]]:
+        """The end."""
+        cycle_id, run_id = self._me()
+        return self._message("close", Close(key=self.key, cycle_id=cycle_id, run_id=run_id, calls=calls, at=_now()))
+
+    async def heard(self, replies: int = 0) -> list[Reply]:
+        """What the run has heard, as soon as it is so many replies."""
+        found: list[Reply] = []
+
+        async def enough() -> bool:
+            found[:] = await self.run.query(Listener.heard)
+            return len(found) >= replies
+
+        await until(enough)
+        return found
+
+    def _me(self) -> tuple[str, str]:
+        assert self.run.first_execution_run_id is not None
+        return self.run.id, self.run.first_execution_run_id
+
+    def _message(self, name: str, message: Any) -> Callable[[], Awaitable[None]]:
+        return lambda: self.ledger.signal(name, message)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass
@@ -155,6 +271,13 @@ class House:
             id=f"cycle-{uuid.uuid4()}",
             task_queue=f"{self.queue}-cycles",
         )
+
+    async def voice(self, queue: str | None = None) -> Voice:
+        """A listening run, and what speaks in its name. queue: where a worker serves the run, if not in this house."""
+        run = await self.client.start_workflow(
+            Listener.run, id=f"cycle-{uuid.uuid4()}", task_queue=queue or f"{self.queue}-cycles"
+        )
+        return Voice(self.ledger, run, str(uuid.uuid4()))
 
     async def reaches(self, cycle: WorkflowHandle[TinyCycle, Story], state: str) -> None:
         """Waits until the cycle has heard this."""
@@ -176,52 +299,65 @@ class House:
         """Lets a cycle end that holds its envelope."""
         await cycle.signal(TinyCycle.go_on)
 
-    async def runs(self) -> list[str]:
-        """The ids of the ledger's runs, oldest first."""
-        found: list[str] = []
+    async def histories(self) -> dict[str, list[HistoryEvent]]:
+        """The events of each of the ledger's runs by the run's id, oldest first."""
+        found: dict[str, list[HistoryEvent]] = {}
         following: str | None = self.first_run
         while following:
-            found.append(following)
             history = await self.client.get_workflow_handle(self.ledger.id, run_id=following).fetch_history()
-            last = history.events[-1]
-            following = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id or None
+            found[following] = list(history.events)
+            last = history.events[-1].workflow_execution_continued_as_new_event_attributes
+            following = last.new_execution_run_id or None
         return found
+
+    async def next_run(self) -> None:
+        """Makes the ledger continue as new, and waits until the next run serves."""
+        before = (await self.ledger.describe()).run_id
+        while (await self.ledger.describe()).run_id == before:
+            await self.ledger.execute_update(BudgetWorkflow.resume)
 
     async def status(self) -> BudgetStatus:
         """The ledger's status."""
         return await self.ledger.query(BudgetWorkflow.status)
 
 
+def ledger_worker(client: Client, queue: str, interceptors: Sequence[Interceptor] = ()) -> Worker:
+    """A worker of the ledger and its activities."""
+    activities = BudgetActivities(client)
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[BudgetWorkflow],
+        activities=[activities.ensure_budget, activities.describe_holders],
+        interceptors=interceptors,
+        debug_mode=bool(interceptors),  # an interceptor that waits for the server is no deadlock
+    )
+
+
 @pytest_asyncio.fixture
 async def open_house(temporal_env: WorkflowEnvironment) -> AsyncIterator[Callable[..., Awaitable[House]]]:
-    """Starts a ledger with these limits; its worker in the sandbox, as in production."""
+    """Starts a ledger with these limits. at: a task queue of the test's own, on which no worker serves it yet."""
     client = temporal_env.client
     queue = f"budget-{uuid.uuid4()}"
-    activities = BudgetActivities(client)
     ledgers: list[WorkflowHandle[Any, Any]] = []
 
-    async def start(tokens: int = 1_000, active: int = 1, **settings: Any) -> House:
+    async def start(tokens: int = 1_000, active: int = 1, at: str | None = None, **settings: Any) -> House:
         limits = Limits(tokens_per_day=tokens, max_active_cycles=active)
         ledger = await client.start_workflow(
             BudgetWorkflow.run,
             BudgetInput(limits=limits, **settings),
             id=f"budget/{uuid.uuid4()}",
-            task_queue=queue,
+            task_queue=at or queue,
         )
         ledgers.append(client.get_workflow_handle(ledger.id))
         return House(client, queue, ledgers[-1], ledger.first_execution_run_id)
 
     async with (
-        Worker(
-            client,
-            task_queue=queue,
-            workflows=[BudgetWorkflow],
-            activities=[activities.ensure_budget, activities.describe_holders],
-        ),
+        ledger_worker(client, queue),
         Worker(
             client,
             task_queue=f"{queue}-cycles",
-            workflows=[TinyCycle],
+            workflows=[TinyCycle, Listener],
             workflow_runner=UnsandboxedWorkflowRunner(),
         ),
     ):

@@ -3,48 +3,21 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio import workflow
-from temporalio.api.enums.v1 import EventType
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
 
 from activities.budget import ensure_budget, restart_budget
-from domain.cycle import CallUsage
 from domain.errors import ErrorCode, ResearchError
-from domain.ledger import (
-    BudgetInput,
-    BudgetStatus,
-    DayEntries,
-    Limits,
-    LimitsChange,
-    Record,
-    RecordKind,
-)
+from domain.ledger import BudgetStatus, DayEntries, Limits, LimitsChange
 from workflows.budget import BudgetWorkflow
 
+from .conftest import until
+
 Start = Callable[..., Awaitable[Any]]
-
-PHASE = "design"
-
-
-@workflow.defn
-class Forgetful:
-    """Continues as a ledger without handing over a state."""
-
-    @workflow.run
-    async def run(self) -> None:
-        workflow.continue_as_new(BudgetInput(limits=Limits()), workflow=BudgetWorkflow.run)
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    """Waits for something that has to become true."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 async def test_what_a_cycle_used_is_settled_and_the_rest_is_free_again(open_house: Start) -> None:
@@ -92,6 +65,16 @@ async def test_a_raised_limit_lets_a_waiting_cycle_go_on_at_once(open_house: Sta
     status = await house.ledger.execute_update(BudgetWorkflow.set_limits, change)
     assert status.daily_budget == 1_100
     assert (await second.result()).admission == "granted"
+
+
+async def test_settings_count_when_they_change_and_leave_what_a_person_set_until_then(open_house: Start) -> None:
+    house = await open_house(tokens=1_000)
+    await house.ledger.execute_update(BudgetWorkflow.set_limits, LimitsChange(tokens_per_day=700))
+    told = LimitsChange(tokens_per_day=1_000, max_active_cycles=4)
+    status = await house.ledger.execute_update(BudgetWorkflow.configure, told)
+    assert (status.daily_budget, status.max_active_cycles) == (700, 4)
+    status = await house.ledger.execute_update(BudgetWorkflow.configure, LimitsChange(tokens_per_day=1_200))
+    assert (status.daily_budget, status.configured.tokens_per_day) == (1_200, 1_200)
 
 
 async def test_a_cycle_that_needs_more_than_the_whole_limit_is_refused_even_if_it_would_wait(open_house: Start) -> None:
@@ -195,62 +178,11 @@ async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_
     status = await house.status()
     assert (status.tokens_settled, status.tokens_charged, status.tokens_held) == (13 * 40, 0, 0)
     assert status.invocations_today == 26
-    runs = await house.runs()
+    runs = await house.histories()
     assert len(runs) >= 5
     replayer = Replayer(workflows=[BudgetWorkflow], data_converter=house.client.data_converter)
-    for run in runs:
-        history = await house.client.get_workflow_handle(house.ledger.id, run_id=run).fetch_history()
-        await replayer.replay_workflow(history)
-
-
-async def test_a_record_sent_again_to_a_later_run_counts_once(open_house: Start) -> None:
-    house = await open_house(continue_after_events=20)
-    cycle = await house.cycle(tokens=100, hold=True)
-    await house.reaches(cycle, "granted")
-    now = datetime.now(UTC)
-    key = await house.key(cycle)
-    run_id = (await cycle.describe()).run_id
-    assert run_id is not None
-    record = Record(
-        envelope_key=key,
-        cycle_id=cycle.id,
-        run_id=run_id,
-        seq=1,
-        phase=PHASE,
-        kind=RecordKind.SETTLED,
-        usage=CallUsage(model="tiny", output=7),
-        cost_usd=Decimal(0),
-        ceiling_tokens=50,
-        ceiling_usd=Decimal(0),
-        days=(now.date(),),
-        at=now,
-    )
-    for _ in range(30):
-        await house.ledger.signal(BudgetWorkflow.record, record)
-    assert len(await house.runs()) > 1
-    status = await house.status()
-    assert (status.tokens_settled, status.tokens_held, status.invocations_today) == (7, 93, 1)
-
-
-async def test_a_continued_run_without_its_state_is_an_error_and_never_an_empty_ledger(open_house: Start) -> None:
-    house = await open_house()
-    forgetful = await house.client.start_workflow(
-        Forgetful.run, id=f"budget/{uuid.uuid4()}", task_queue=f"{house.queue}-forgetful"
-    )
-    async with Worker(
-        house.client,
-        task_queue=f"{house.queue}-forgetful",
-        workflows=[Forgetful, BudgetWorkflow],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    ):
-        latest = house.client.get_workflow_handle(forgetful.id)
-
-        async def stuck() -> bool:
-            history = await latest.fetch_history()
-            return any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED for event in history.events)
-
-        await until(stuck)
-        await latest.terminate("the test is over")
+    for events in runs.values():
+        await replayer.replay_workflow(WorkflowHistory(house.ledger.id, events))
 
 
 async def test_a_ledger_is_made_once_and_one_that_was_ended_is_not_replaced_without_a_person(open_house: Start) -> None:
