@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -62,6 +61,7 @@ class Hasty:
 
     def __init__(self) -> None:
         self.answer: Granted | None = None
+        self.may_be_cancelled = False
 
     @workflow.run
     async def run(self, haste: Haste) -> None:
@@ -79,6 +79,7 @@ class Hasty:
         last = dict(messages)[haste.last]
         if haste.ending is Ending.CANCELLED:
             try:
+                self.may_be_cancelled = True
                 await workflow.wait_condition(lambda: False)
             except asyncio.CancelledError:
                 await self.send(ledger.signal(haste.last, last))
@@ -101,6 +102,10 @@ class Hasty:
     @workflow.signal
     def closed(self, message: Closed) -> None:
         pass
+
+    @workflow.query
+    def ready(self) -> bool:
+        return self.may_be_cancelled
 
 
 @dataclass
@@ -130,16 +135,9 @@ class Case:
                 await until(self.all_sent)
                 await self.run.terminate("as by a person in the Web UI")
             case Ending.CANCELLED:
-                if self.haste.last is not Message.OPEN:
-                    await until(lambda: asked_before(self.run))
+                await until(lambda: self.run.query(Hasty.ready))
                 await self.run.cancel()
         await until(lambda: ended_as(self.run, self.haste.ending))
-
-
-async def asked_before(run: WorkflowHandle[Any, Any]) -> bool:
-    """Whether the run has heard the ledger's answer."""
-    events = (await run.fetch_history()).events
-    return any(one.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED for one in events)
 
 
 async def ended_as(run: WorkflowHandle[Any, Any], ending: Ending) -> bool:
