@@ -233,12 +233,10 @@ class Ledger:
         for account in [account for account in self.state.accounts.values() if account.run_id in gone]:
             self._end_for(account, gone[account.run_id], now)
         replies = self._serve(now)
-        for ask in [ask for ask in self.state.waiting if not ask.wait]:
-            if ask.sweep < self.state.sweeps:
-                replies.append(self._refuse(ask, self._obstacle(ask, now), now))
-            else:
-                self.state.sweep_wanted = True
-        return replies + self._serve(now)
+        while ask := next((ask for ask in self.state.waiting if not ask.wait and ask.sweep < self.state.sweeps), None):
+            # Who waited behind this one may go on now.
+            replies += [self._refuse(ask, self._obstacle(ask, now), now), *self._serve(now)]
+        return replies
 
     # Deciding
 
@@ -274,7 +272,7 @@ class Ledger:
         if not ask.amount:
             return None
         ahead = takewhile(lambda other: other is not ask, self.state.waiting)
-        if opening and any(self._goes_before_openings(other) for other in ahead):
+        if opening and any(self._ever_possible(other) for other in ahead):
             return Refusal.BUDGET_EXHAUSTED
         return None if self.books.fits(ask.amount, now) else Refusal.BUDGET_EXHAUSTED
 
@@ -296,12 +294,9 @@ class Ledger:
                 served.append(ask)
                 replies.append(self._grant(ask, now))
             else:
-                funds_awaited = funds_awaited or self._goes_before_openings(ask)
+                funds_awaited = funds_awaited or self._ever_possible(ask)
         self.state.waiting = [ask for ask in self.state.waiting if not any(ask is one for one in served)]
         return replies
-
-    def _goes_before_openings(self, ask: Ask) -> bool:
-        return bool(ask.amount) and self._ever_possible(ask)
 
     def _ever_possible(self, ask: Ask) -> bool:
         """Whether a whole day's limits would suffice."""

@@ -127,9 +127,7 @@ class DayBook(_Mutable):
         return Decimal(0) if total.unpriced else max(Decimal(0), self.limit_usd - total.usd)
 
     def fits(self, amount: Amount) -> bool:
-        """Whether the amount can be granted on this day."""
-        if not amount:
-            return True
+        """Whether the amount can be granted on this day. (Nothing at all need not fit.)"""
         after = self.total + amount
         if after.tokens > self.limit_tokens:
             return False

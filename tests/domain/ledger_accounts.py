@@ -50,6 +50,10 @@ def none_below(sums: Sums) -> bool:
     return sums[0] >= 0 and sums[1] >= 0 and sums[2] >= 0
 
 
+def at_least_none(sums: Sums) -> Sums:
+    return (max(0, sums[0]), max(Decimal(0), sums[1]), max(0, sums[2]))
+
+
 @dataclass
 class Held:
     """An open envelope, from outside: what was granted, and what is booked of it."""
@@ -62,12 +66,16 @@ class Held:
 class Seen:
     """The world's own books. inexact: by right the ledger may have more in its books than was billed.
 
-    crowded: days that stand for days before them, of which there are no books any more.
+    crowded: days in whose books there is, by right, more than was granted on them.
+    ceilings_hold: whether every usage stays within what was granted; where not, limits and envelopes can't hold.
     """
 
     limits: Limits
     bounds: Bounds
     forgetful: bool
+    ceilings_hold: bool
+    overrun: int = 0
+    refusals: list[Key] = field(default_factory=list)
     inexact: bool = False
     paused: bool = False
     served: bool = False
@@ -81,7 +89,7 @@ class Seen:
     booked: dict[tuple[str, str, int], Record] = field(default_factory=dict)
     by_kind: dict[RecordKind, dict[date, Sums]] = field(default_factory=dict)
     calls: dict[date, int] = field(default_factory=lambda: defaultdict(int))
-    forfeited: dict[str, Sums] = field(default_factory=dict)
+    forfeited: dict[str, Held] = field(default_factory=dict)
     swept: dict[str, int] = field(default_factory=dict)
     crowded: set[date] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -140,7 +148,8 @@ class Seen:
         for one in days:
             self.by_kind[record.kind][one] = plus(self.by_kind[record.kind][one], sums)
             self.calls[one] += 1
-        if held := self.open.get(record.run_id):
+        self.overrun += max(0, record.tokens - record.ceiling_tokens)
+        if held := self.open.get(record.run_id) or self.forfeited.get(record.run_id):
             held.booked = plus(held.booked, sums)
         return latest
 
@@ -206,6 +215,7 @@ class Seen:
     def _refused(self, key: Key, reply: Refused) -> None:
         ask = self.asks[key]
         self.finals[key] = reply
+        self.refusals.append(key)
         if key in self.waiting:
             assert self.ending_sweep, "refused while it waited, without a sweep"
             assert not ask.wait, "who waits was refused"
@@ -230,6 +240,9 @@ class Seen:
         key = (ask.run_id, ask.key)
         if key not in self.finals and not any(isinstance(reply, Closed) for reply in replies):
             assert len(replies) == ask.wait, "who waits is told so once, and who won't is told nothing yet"
+            assert ask.wait or key in self.waiting or (self.open and not self.paused), (
+                "who won't wait could be refused at once"
+            )
             self.waiting.setdefault(key, self.sweeps)
         else:
             assert len(replies) == 1
@@ -281,7 +294,7 @@ class Seen:
             self.gone.add(run_id)
             if calls is None:
                 day = max(day, (now + timedelta(minutes=16)).date())
-                self.forfeited[run_id] = held.granted
+                self.forfeited[run_id] = held
 
     def what_counts(self, ledger: Ledger) -> dict[str, Any]:
         """The ledger's state without what may change when somebody only asks again."""

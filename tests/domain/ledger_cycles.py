@@ -35,10 +35,11 @@ from .ledger_biller import Biller, Request
 EVENING = datetime(2026, 11, 23, 23, 40, tzinfo=UTC)
 PHASES = ("design", "assess")
 PRICES = (None, Decimal("0.001"), Decimal("0.01"), Decimal("0.5"))
-TOKEN_LIMITS = (0, 60, 150, 400)
+TOKEN_LIMITS = (0, 100, 150, 400)
 USD_LIMITS = (None, None, Decimal("0.4"), Decimal(3), Decimal(60))
-FEW = Bounds(waiting=3, undecided=4, swept=2, refused=64, answers=3, ended=64, entries=6, days=4)
-FORGETFUL = FEW.model_copy(update={"refused": 2, "answers": 2, "ended": 2})
+FEW = Bounds(waiting=3, undecided=2, swept=2, refused=64, answers=2, ended=64, entries=6, days=4)
+FORGETFUL = FEW.model_copy(update={"refused": 2, "ended": 2})
+FAR = timedelta(days=400)
 
 Message = Open | TopUp | Record | Close
 
@@ -99,7 +100,7 @@ class CyclesAndNetwork:
             usd_per_day=chance.choice(USD_LIMITS),
             max_active_cycles=chance.randint(1, 4),
         )
-        self.limits_move = chance.random() < 0.5
+        self.limits_move = chance.random() < 0.6
         # A ledger that forgets soon hears nothing twice here: what it has forgotten it can't know again.
         forgetful = chance.random() < 0.15
         bounds = FORGETFUL if forgetful else FEW
@@ -110,8 +111,10 @@ class CyclesAndNetwork:
         self.replies: list[Reply] = []
         self.sweep: list[str] | None = None
         self.ledger_heard = False
+        self.asked: Open | TopUp | None = None
+        self.refused: list[Reply] = []
         self.over: set[str] | None = None
-        self.seen = Seen(limits, bounds, forgetful)
+        self.seen = Seen(limits, bounds, forgetful, ceilings_hold=chance.random() < 0.93)
 
     @property
     def cycles_now(self) -> datetime:
@@ -123,7 +126,7 @@ class CyclesAndNetwork:
         if len(self.living()) >= 5:
             return False
         name = f"c{len(self.cycles)}"
-        total = chance.choice((0, 30, 60, 60, 120, 170))
+        total = chance.choice((0, 30, 30, 60, 60, 90, 120, 170))
         split = chance.choice((0, total // 3, total))
         cycle = Cycle(
             cycle_id=name,
@@ -145,6 +148,9 @@ class CyclesAndNetwork:
         assert cycle.envelope is not None
         phase = chance.choice(PHASES)
         ceiling = cycle.envelope.free(phase) * chance.choice((30, 50, 100, 100)) // 100
+        free_usd, usd = cycle.envelope.free_usd, cycle.usd(ceiling)
+        if not self.seen.ceilings_hold and free_usd is not None and usd is not None and usd > free_usd:
+            return False  # Another phase has used too many dollars.
         cycle.envelope, ticket = cycle.envelope.take(phase, ceiling, cycle.usd(ceiling), self.cycles_now)
         cycle.flying.append(ticket)
         cycle.left[phase] -= ceiling
@@ -161,8 +167,13 @@ class CyclesAndNetwork:
             return False
         assert cycle.envelope is not None
         ticket = cycle.flying.pop(chance.randrange(len(cycle.flying)))
-        self.biller.answers(f"{cycle.run_id} {ticket.number}", self.now)
         used = self.seen.used[cycle.run_id, ticket.number]
+        request = self.biller.working.get(f"{cycle.run_id} {ticket.number}")
+        if request and chance.random() < (0.05 if self.seen.ceilings_hold else 0.5):
+            # Its ceiling was too low; where the ceilings of a world hold, the envelope still has what is lacking.
+            used = ticket.tokens + (min(3, cycle.left[ticket.phase]) if self.seen.ceilings_hold else 40)
+            request.tokens, request.usd = used, (cycle.price or Decimal(7)) * used
+        self.biller.answers(f"{cycle.run_id} {ticket.number}", self.now)
         usage = CallUsage(model="m", input=used // 2, output=used - used // 2)
         cycle.envelope, record = cycle.envelope.settle(ticket, usage, cycle.usd(used), self.cycles_now)
         cycle.left[ticket.phase] += ticket.tokens - used
@@ -178,6 +189,8 @@ class CyclesAndNetwork:
         ticket = cycle.flying.pop(chance.randrange(len(cycle.flying)))
         self.biller.left_alone(f"{cycle.run_id} {ticket.number}", self.now)
         cycle.envelope, record = cycle.envelope.charge(ticket, "m", self.cycles_now)
+        if chance.random() < 0.04:
+            record = record.model_copy(update={"days": (*record.days, record.days[-1] + FAR)})  # by a clock gone mad
         cycle.records.append(record)
         self.seen.inexact = True
         self.says(record, chance)
@@ -227,26 +240,40 @@ class CyclesAndNetwork:
         self.seen.inexact = self.seen.inexact or bool(cycle.flying) or not cycle.history_is_readable
         for ticket in cycle.flying:
             self.biller.left_alone(f"{cycle.run_id} {ticket.number}", self.now)
-        if chance.random() < 0.5:
+        if chance.random() < 0.3:
             self.network = [message for message in self.network if message.run_id != cycle.run_id]
         if chance.random() < 0.3:
-            # It was reset: another run believes that the envelope is its own.
-            heir = Cycle(
-                cycle.cycle_id, f"{cycle.run_id}r", cycle.key, cycle.price, cycle.caps, history_is_readable=True
-            )
-            heir.closing = True
-            self.cycles[heir.run_id] = heir
-            close = Close(
-                key=heir.key, cycle_id=heir.cycle_id, run_id=heir.run_id, calls=len(cycle.records), at=self.cycles_now
-            )
-            self.says(close, chance)
+            self.a_run_believes_that_an_envelope_is_its_own(cycle, chance)
         return True
+
+    def a_run_believes_that_an_envelope_is_its_own(self, cycle: Cycle, chance: Random) -> None:
+        """A cycle was reset, or speaks of what an earlier ledger granted."""
+        heir = Cycle(cycle.cycle_id, f"{cycle.run_id}r", cycle.key, cycle.price, cycle.caps, history_is_readable=True)
+        heir.closing = True
+        self.cycles[heir.run_id] = heir
+        if cycle.envelope and chance.random() < 0.5:
+            more = cycle.envelope.ask_more(f"{heir.key}-heir", 10, cycle.usd(10), True, self.cycles_now)
+            self.says(more.model_copy(update={"run_id": heir.run_id}), chance)
+        if cycle.records and chance.random() < 0.5:
+            record = cycle.records[0].model_copy(update={"run_id": heir.run_id})
+            # It counts, wherever it comes from, and for it nothing is held.
+            self.seen.inexact = True
+            self.seen.crowded.update(record.days, (self.now.date() + timedelta(days=n) for n in (0, 1)))
+            self.says(record, chance)
+        self.says(
+            Close(
+                key=heir.key, cycle_id=heir.cycle_id, run_id=heir.run_id, calls=len(cycle.records), at=self.cycles_now
+            ),
+            chance,
+        )
 
     # The network
 
     def says(self, message: Message, chance: Random) -> None:
-        """A message is under way, or arrives at once."""
-        if chance.random() < 0.5:
+        """A message is under way, or arrives at once. Some are dated by a clock gone mad."""
+        if chance.random() < 0.04:
+            message = message.model_copy(update={"at": message.at + FAR})
+        if chance.random() < 0.45:
             self.arrives(message, chance)
         else:
             self.network.append(message)
@@ -263,6 +290,9 @@ class CyclesAndNetwork:
         message = chance.choice(self.delivered[-12:])
         if isinstance(message, TopUp) and self.cycles[message.run_id].asked_more >= self.seen.bounds.answers:
             return False  # Its answer may be forgotten.
+        days = message.days if isinstance(message, Record) else (message.at.date(),)
+        if max(days) > self.ledger.state.day:
+            return False  # Again it would lead the books a day on.
         self.act(lambda: self.ledger.tick(self.now), chance)
         before, decided = self.seen.what_counts(self.ledger), self.seen.is_decided(message)
         self.arrives(message, chance, again=True)
@@ -279,6 +309,7 @@ class CyclesAndNetwork:
         replies = self.act(lambda: self.hand_over(message), chance, serves=isinstance(message, Record | Close))
         if isinstance(message, Open | TopUp):
             self.seen.answered(message, replies)
+            self.asked = message
         # The day in the books is the later of the clock's and the message's, but not beyond the clock's tomorrow.
         said = max(message.days) if isinstance(message, Record) else message.at.date()
         assert self.ledger.state.day >= min(said, (self.now + timedelta(days=1)).date())
@@ -297,6 +328,7 @@ class CyclesAndNetwork:
     def act(self, what: Callable[[], list[Reply]], chance: Random, serves: bool = True) -> list[Reply]:
         """Something reaches the ledger, and it answers; an answer is heard at once or later."""
         replies, self.ledger_heard = what(), True
+        assert self.now.date() <= self.ledger.state.day <= self.now.date() + timedelta(days=1)
         self.seen.told(replies)
         self.seen.served = serves
         for reply in replies:
@@ -316,6 +348,7 @@ class CyclesAndNetwork:
         cycle = self.cycles[reply.run_id]
         if cycle.is_over:
             self.ledger.reply_failed()
+            assert self.ledger.state.sweep_wanted, "nobody looks at why a reply was not heard"
         elif isinstance(reply, Closed):
             cycle.closed = True
         elif isinstance(reply, Refused):

@@ -6,10 +6,10 @@ The ledger's figures are compared with the provider's bill, with the world's own
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from domain.ledger import DaySummary, LedgerState, RecordKind
-from domain.ledger_state import DayBook
+from domain.ledger import DaySummary, LedgerState, RecordKind, TopUp
+from domain.ledger_state import DayBook, End
 
-from .ledger_accounts import NONE, Sums, amount, minus, none_below, plus
+from .ledger_accounts import NONE, Sums, amount, at_least_none, minus, none_below, plus
 from .ledger_cycles import Cycle
 from .ledger_world import World
 
@@ -42,6 +42,8 @@ class Promises:
 
     def never_under_the_bill(self, totals: dict[date, Sums]) -> None:
         biller, seen = self.world.biller, self.world.seen
+        if not seen.ceilings_hold:
+            return
         for day, tokens in biller.tokens.items():
             assert tokens <= seen.highest_tokens, f"{day}: billed {tokens}, over every limit"
             if day in totals:
@@ -55,7 +57,7 @@ class Promises:
     def never_over_the_limit(self, state: LedgerState, totals: dict[date, Sums]) -> None:
         """Nor further over one that was lowered; dollars that nobody knows are over any limit in dollars."""
         for day, (tokens, usd, unpriced) in totals.items():
-            if day in self.world.seen.crowded:
+            if day in self.world.seen.crowded or not self.world.seen.ceilings_hold:
                 continue
             book, before = state.days[day], self.before.get(day, self.moved_on)
             assert tokens <= max(book.limit_tokens, before[0]), f"{day}: {tokens} tokens, over {book.limit_tokens}"
@@ -80,8 +82,8 @@ class Promises:
         assert [(ask.run_id, ask.key) for ask in state.waiting] == list(seen.waiting), "the queue"
         assert {account.run_id for account in state.accounts.values()} == set(seen.open), "who holds"
         lost = NONE
-        for sums in seen.forfeited.values():
-            lost = plus(lost, sums)
+        for held in seen.forfeited.values():
+            lost = plus(lost, at_least_none(minus(held.granted, held.booked)))
         for day, book in state.days.items():
             settled = seen.by_kind[RecordKind.SETTLED].get(day, NONE)
             charged = seen.by_kind[RecordKind.CHARGED].get(day, NONE)
@@ -92,18 +94,26 @@ class Promises:
                 assert none_below(minus(in_books, settled)), f"{day}: settled {in_books}, said {settled}"
             else:
                 assert in_books == settled, f"{day}: settled {in_books}, said {settled}"
-                assert none_below(minus(lost, more)), f"{day}: {more} stays charged, and {lost} was forfeited"
+                fits = none_below(minus(lost, more)) or not seen.ceilings_hold
+                assert fits, f"{day}: {more} stays charged, and {lost} was forfeited"
                 assert book.calls == seen.calls.get(day, 0)
+            assert none_below((book.held.tokens, book.held.usd, book.held.unpriced))
+        assert [f"{run}/{key}" for run, key in seen.refusals][-seen.bounds.refused :] == list(state.refused)
+        assert seen.forgetful or state.overrun_tokens == seen.overrun
+        assert state.day in state.days or not state.days, "a day has begun, and has no book"
 
     def every_envelope_covers_what_its_run_may_have_spent(self, state: LedgerState) -> None:
         seen = self.world.seen
         for account in state.accounts.values():
             held, known = account.held[state.day], seen.open[account.run_id]
-            assert account.granted == account.settled + account.charged + held
+            assert none_below((held.tokens, held.usd, held.unpriced))
             assert (account.granted.tokens, account.granted.usd, account.granted.unpriced) == known.granted
             booked = account.settled + account.charged
             assert (booked.tokens, booked.usd, booked.unpriced) == known.booked
             cycle = self.world.cycles[account.run_id]
+            if not seen.ceilings_hold:
+                continue
+            assert account.granted == booked + held
             if cycle.envelope is None:
                 continue
             for day, (tokens, usd, _) in self.unknown(cycle).items():
@@ -120,7 +130,10 @@ class Promises:
                 assert free is None or free == (cycle.price or 0) * spendable
                 assert spendable <= held.tokens
         for account in () if seen.forgetful else state.ended.values():
+            if not seen.ceilings_hold:
+                continue
             if account.run_id in seen.forfeited:
+                assert account.end is End.FORFEITED
                 for day, (tokens, usd, _) in self.unknown(self.world.cycles[account.run_id]).items():
                     if day in state.days:
                         kept = account.forfeited[day]
@@ -148,13 +161,26 @@ class Promises:
         seen = self.world.seen
         if any(not seen.asks[key].wait for key in seen.waiting):
             assert state.sweep_wanted or self.world.sweep is not None, "who won't wait gets no answer"
-        if not seen.served or seen.paused:
+        ask, self.world.asked = self.world.asked, None
+        refused, self.world.refused = self.world.refused, []
+        if seen.paused:
+            return
+        slot_free = len(state.accounts) < state.limits.max_active_cycles
+        if ask:
+            key = (ask.run_id, ask.key)
+            if key in seen.waiting and isinstance(ask, TopUp):
+                assert not self.fits(key, state), "a top-up fits, and was not granted"
+            assert ask.tokens or key not in seen.waiting or not slot_free, "who needs nothing waits for funds"
+        if slot_free and not any(seen.possible(key) for key in seen.waiting):
+            for reply in refused:
+                assert not self.fits((reply.run_id, reply.key), state), f"{reply.key} fits, and was refused"
+        if not seen.served:
             return
         top_ups = [key for key in seen.waiting if key[1] != seen.asks_of(key[0])]
         openings = [key for key in seen.waiting if key not in top_ups]
         assert not any(self.fits(key, state) for key in top_ups), "a top-up fits, and waits"
         blocked = any(seen.asks[key].tokens and seen.possible(key) for key in top_ups)
-        if len(state.accounts) < state.limits.max_active_cycles:
+        if slot_free:
             for key in openings:
                 assert (blocked and seen.asks[key].tokens) or not self.fits(key, state), f"{key} fits, and waits"
                 blocked = blocked or seen.possible(key)
@@ -188,6 +214,7 @@ class Promises:
         assert sum(not ask.wait for ask in state.waiting) <= bounds.undecided
         for account in (*state.accounts.values(), *state.ended.values()):
             assert len(account.answers) <= bounds.answers
+            assert account.end is None or not account.held
             assert set(account.held) | set(account.forfeited) <= set(state.days)
 
     def the_views_tell_it(self) -> None:
@@ -227,6 +254,9 @@ class Promises:
     def keep_when_all_has_arrived(self) -> None:
         """Nothing is held, nobody waits; where nothing was lost, the ledger's figures are the bill."""
         world = self.world
+        world.ledger.tick(world.now)
+        entries = world.ledger.state.entries
+        assert not entries or max(entries[0].days) >= world.ledger.state.day - DAY, "closed days fold into sums"
         assert world.seen.open == {}
         assert world.seen.waiting == {}
         assert all(not book.held for book in world.ledger.state.days.values())

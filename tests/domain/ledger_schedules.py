@@ -12,24 +12,26 @@ from .ledger_promises import Promises
 from .ledger_world import World
 
 STEPS = 50
+PATIENCE = 60
+"""Rounds of closing and sweeping after which everybody must have come to an end."""
 
 WEIGHTS: dict[Callable[[World, Random], bool], float] = {
-    World.a_cycle_opens: 4,
-    World.a_call_is_made: 6,
-    World.an_answer_comes: 4,
-    World.an_answer_is_lost: 1.2,
+    World.a_cycle_opens: 3,
+    World.a_call_is_made: 10,
+    World.an_answer_comes: 6,
+    World.an_answer_is_lost: 2,
     World.a_call_provably_cost_nothing: 0.4,
-    World.a_cycle_asks_for_more: 1.5,
-    World.a_cycle_closes: 2,
-    World.a_run_ends_without_a_word: 0.8,
-    World.a_message_arrives: 6,
-    World.a_message_arrives_again: 1,
+    World.a_cycle_asks_for_more: 2.5,
+    World.a_cycle_closes: 1.2,
+    World.a_run_ends_without_a_word: 1.2,
+    World.a_message_arrives: 5,
+    World.a_message_arrives_again: 1.5,
     World.an_answer_of_the_ledger_arrives: 2,
-    World.time_passes: 3,
-    World.it_gets_near_midnight: 1,
-    World.a_sweep_goes_on: 2.5,
-    World.a_person_pauses_or_resumes: 0.5,
-    World.a_person_sets_limits: 0.6,
+    World.time_passes: 2,
+    World.it_gets_near_midnight: 1.2,
+    World.a_sweep_goes_on: 2,
+    World.a_person_pauses_or_resumes: 0.8,
+    World.a_person_sets_limits: 0.8,
     World.somebody_boots_with_settings: 0.4,
     World.the_ledger_continues_as_new: 0.5,
     World.a_damaged_state_is_not_read: 0.1,
@@ -67,7 +69,9 @@ def finish(world: World, promises: Promises, chance: Random) -> None:
                 world.gives_back(cycle, ticket)
     while world.calling():
         world.an_answer_comes(chance)
-    while any(not cycle.is_over for cycle in world.cycles.values()) or world.seen.open or world.seen.waiting:
+    for _ in range(PATIENCE):
+        if all(cycle.is_over for cycle in world.cycles.values()) and not world.seen.open and not world.seen.waiting:
+            break
         while world.a_message_arrives(chance) or world.an_answer_of_the_ledger_arrives(chance):
             promises.hold()
         if not world.a_cycle_closes(chance):

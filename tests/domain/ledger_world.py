@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from domain.cycle import CallUsage
-from domain.envelope import EnvelopeExhausted
-from domain.ledger import Ledger, LedgerState, Limits, LimitsChange, Record, RunFate, RunReport
+from domain.envelope import Envelope, EnvelopeExhausted
+from domain.ledger import Granted, Ledger, LedgerState, Limits, LimitsChange, Record, Refused, RunFate, RunReport
 
 from .ledger_cycles import PHASES, TOKEN_LIMITS, USD_LIMITS, Cycle, CyclesAndNetwork, pick
 
@@ -26,7 +26,7 @@ class World(CyclesAndNetwork):
 
     def it_gets_near_midnight(self, chance: Random) -> bool:
         midnight = (self.now + timedelta(days=1)).replace(hour=0, minute=0, second=0)
-        seconds = chance.choice((-960, -800, -600, -90, -50, -5, 0, 5, 50, 70, 3_600))
+        seconds = chance.choice((-960, -930, -800, -600, -90, -50, -5, 0, 5, 50, 70, 3_600))
         days = chance.choice((0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 40))
         # What comes for a day that is no longer kept counts on the oldest that is: more than the bill, never less.
         self.seen.inexact = self.seen.inexact or days > 0
@@ -37,7 +37,10 @@ class World(CyclesAndNetwork):
         self.now += max(time, timedelta(0))
         self.biller.time_is(self.now)
         if chance.random() < 0.5:
-            self.act(lambda: self.ledger.tick(self.now, sweep=chance.random() < 0.5), chance)
+            wanted = self.ledger.state.sweep_wanted
+            sweep = chance.random() < 0.5
+            self.act(lambda: self.ledger.tick(self.now, sweep=sweep), chance)
+            assert self.ledger.state.sweep_wanted or not (wanted or sweep), "a sweep was asked for"
 
     # Sweeps
 
@@ -64,7 +67,8 @@ class World(CyclesAndNetwork):
                 reports.append(RunReport(run_id=run, fate=chance.choice((RunFate.RUNNING, RunFate.UNKNOWN))))
         self.seen.runs_ended(ended, self.now, self.ledger.state.day)
         self.seen.ending_sweep = True
-        self.act(lambda: self.ledger.end_sweep(reports, self.now), chance)
+        replies = self.act(lambda: self.ledger.end_sweep(reports, self.now), chance)
+        self.refused = [reply for reply in replies if isinstance(reply, Refused)]
         self.seen.ending_sweep = False
         late = [key for key, begun in self.seen.waiting.items() if begun < self.seen.sweeps]
         assert all(self.seen.asks[key].wait for key in late), "a sweep has ended, and who won't wait has no answer"
@@ -74,7 +78,7 @@ class World(CyclesAndNetwork):
     ) -> tuple[Record, ...] | None:
         """The calls, or nothing, or, from a reader that is broken, calls that can't be these."""
         calls = cycle.history() if cycle.history_is_readable else None
-        told = calls if calls is None or chance.random() < 0.6 else self.misread(cycle, calls, chance)
+        told = calls if calls is None or chance.random() < 0.5 else self.misread(cycle, calls, chance)
         ended[cycle.run_id] = calls if told == calls else None
         self.seen.inexact = self.seen.inexact or told is None or told != calls
         return told
@@ -98,11 +102,11 @@ class World(CyclesAndNetwork):
     # People and settings
 
     def a_person_pauses_or_resumes(self, chance: Random) -> bool:
-        if not self.seen.paused and chance.random() < 0.5:
+        if not self.seen.paused and chance.random() < 0.8:
             return False
         self.seen.paused = not self.seen.paused
         if self.seen.paused:
-            self.act(lambda: self.ledger.pause("test", self.now), chance, serves=False)
+            self.act(lambda: self.ledger.pause(chance.choice(("", "test")), self.now), chance, serves=False)
         else:
             self.act(lambda: self.ledger.resume(self.now), chance)
         return True
@@ -181,6 +185,12 @@ class World(CyclesAndNetwork):
         assert envelope is not None
         free = envelope.free(phase)
         price = cycle.price
+        granted = self.seen.finals[cycle.run_id, cycle.key]
+        assert isinstance(granted, Granted)
+        with pytest.raises(ValueError, match="caps sum to"):
+            Envelope.opened(granted, {**cycle.caps, "more": 1})
+        with pytest.raises(EnvelopeExhausted):
+            envelope.take("a phase without a share", 1, price, self.cycles_now)
         with pytest.raises(EnvelopeExhausted):
             envelope.take(phase, free + 1, price and price * (free + 1), self.cycles_now)
         if price is not None:

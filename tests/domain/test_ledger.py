@@ -79,6 +79,14 @@ def test_who_waits_behind_one_that_is_refused_goes_on_at_once() -> None:
     assert [(reply.kind, reply.key) for reply in swept(books)] == [("refused", "b"), ("granted", "c")]
 
 
+def test_of_two_that_a_sweep_decides_the_second_is_granted_what_the_first_left() -> None:
+    books = ledger(tokens=100)
+    books.open(opening("a", 50), NOON)
+    books.open(opening("b", 60), NOON)
+    books.open(opening("c", 40), NOON)
+    assert [(reply.kind, reply.key) for reply in swept(books)] == [("refused", "b"), ("granted", "c")]
+
+
 def test_a_sweep_asks_about_forty_runs_and_the_next_one_about_others() -> None:
     books = ledger(active=60)
     for number in range(60):
