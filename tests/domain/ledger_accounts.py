@@ -230,6 +230,7 @@ class Seen:
             full = len(self.waiting) >= self.bounds.undecided
             assert full or not self.open, "refused without a look at who holds"
         assert (reply.reason is Refusal.BUDGET_PAUSED) <= self.paused
+        assert (reply.reason is Refusal.QUEUE_FULL) <= ask.wait, "who won't wait hears of the queue"
         assert (reply.reason is Refusal.ACTIVE_OPERATION_EXISTS) <= (len(self.open) >= self.limits.max_active_cycles)
         assert reply.remaining == max(0, reply.limit - reply.used - reply.held)
         assert reply.deficit == max(0, ask.tokens - reply.remaining)

@@ -37,7 +37,7 @@ PHASES = ("design", "assess")
 PRICES = (None, Decimal("0.001"), Decimal("0.01"), Decimal("0.5"))
 TOKEN_LIMITS = (0, 100, 150, 400)
 USD_LIMITS = (None, None, Decimal("0.4"), Decimal(3), Decimal(60))
-FEW = Bounds(waiting=3, undecided=2, swept=2, refused=64, answers=2, ended=64, entries=6, days=4)
+FEW = Bounds(waiting=2, undecided=2, swept=2, refused=64, answers=2, ended=64, entries=6, days=4)
 FORGETFUL = FEW.model_copy(update={"refused": 2, "ended": 2})
 FAR = timedelta(days=400)
 

@@ -170,6 +170,8 @@ class Promises:
             key = (ask.run_id, ask.key)
             if key in seen.waiting and isinstance(ask, TopUp):
                 assert not self.fits(key, state), "a top-up fits, and was not granted"
+            if slot_free and key in seen.waiting and not any(seen.possible(one) for one in seen.waiting if one != key):
+                assert not self.fits(key, state), f"{key} fits, and was not granted"
             assert ask.tokens or key not in seen.waiting or not slot_free, "who needs nothing waits for funds"
         if slot_free and not any(seen.possible(key) for key in seen.waiting):
             for reply in refused:

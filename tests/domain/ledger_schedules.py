@@ -58,9 +58,11 @@ def run(seed: int) -> World:
 
 
 def finish(world: World, promises: Promises, chance: Random) -> None:
-    """Lets everything arrive, and everybody come to an end."""
+    """A last night, in some schedules, in which much is under way; then everything arrives, and all come to an end."""
     if world.seen.paused:
         world.a_person_pauses_or_resumes(chance)
+    if chance.random() < 0.4:
+        last_night(world, promises, chance)
     for cycle in world.living():
         for ticket in list(cycle.flying):
             name = f"{cycle.run_id} {ticket.number}"
@@ -75,15 +77,41 @@ def finish(world: World, promises: Promises, chance: Random) -> None:
         while world.a_message_arrives(chance) or world.an_answer_of_the_ledger_arrives(chance):
             promises.hold()
         if not world.a_cycle_closes(chance):
-            if world.sweep is None:
-                world.a_sweep_goes_on(chance)
-            world.a_sweep_ends(chance, works=True)
+            look_for_the_ended(world, chance)
         promises.hold()
     world.moves_by(timedelta(minutes=16), chance)
     promises.hold()
     promises.the_views_tell_it()
     world.the_ledger_continues_as_new(chance)
     promises.keep_when_all_has_arrived()
+
+
+def last_night(world: World, promises: Promises, chance: Random) -> None:
+    """Calls over a midnight, more money after it, and runs that end with words still under way."""
+    moves = (
+        World.a_call_is_made,
+        World.it_gets_near_midnight,
+        World.an_answer_comes,
+        World.a_person_sets_limits,
+        World.a_cycle_asks_for_more,
+        World.a_cycle_asks_for_more,
+        World.a_cycle_opens,
+        World.an_answer_of_the_ledger_arrives,
+        World.a_cycle_closes,
+        World.a_run_ends_without_a_word,
+    )
+    for move in moves:
+        move(world, chance)
+        promises.hold()
+    for _ in range(2):
+        look_for_the_ended(world, chance)
+        promises.hold()
+
+
+def look_for_the_ended(world: World, chance: Random) -> None:
+    if world.sweep is None:
+        world.a_sweep_goes_on(chance)
+    world.a_sweep_ends(chance, works=True)
 
 
 def again(seed: int) -> str:

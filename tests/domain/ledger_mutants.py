@@ -1,0 +1,92 @@
+"""Takes the ledger's guards away, one at a time, and runs schedules until one breaks a promise.
+
+The guards stand in ledger_guards/*.txt, divided by empty lines: what the guard is for, the file in domain/, and the
+lines to change as a patch has them. `python -m tests.domain.ledger_mutants PART OF` tries every OF-th guard from PART
+on, and prints for each the seed and the promise by which it was missed, or that it was not.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+DOMAIN = HERE.parent.parent / "domain"
+SEEDS = 600
+SECONDS = 3
+"""For one schedule, which takes some milliseconds: without an end is missed, too."""
+
+
+class Guard(NamedTuple):
+    """One condition, and the code without it."""
+
+    why: str
+    file: str
+    text: str
+    without: str
+
+
+def guards() -> list[Guard]:
+    """Every guard in the tables."""
+    rows = []
+    for table in sorted((HERE / "ledger_guards").glob("*.txt")):
+        for block in re.split(r"\n\n(?=\S)", table.read_text().rstrip("\n")):
+            why, file, *lines = block.split("\n")
+            text = [line[1:] for line in lines if not line.startswith("+")]
+            without = [line[1:] for line in lines if not line.startswith("-")]
+            rows.append(Guard(why, file.removeprefix("@ "), "\n".join(text), "\n".join(without)))
+    return rows
+
+
+def missed(home: Path) -> str:
+    """What becomes of the promises with the domain at home."""
+    import domain.ledger
+
+    from .ledger_schedules import run
+
+    assert Path(domain.ledger.__file__).parent == home, "the domain that is tried is not the changed one"
+    for seed in range(SEEDS):
+        signal.alarm(SECONDS)
+        try:
+            run(seed)
+        except BaseException as error:  # pytest's own failures are no Exceptions
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            return f"missed by seed {seed}: {said[:100]}"
+    return "NOT MISSED"
+
+
+def main(part: int, of: int, home: Path) -> None:
+    """Tries every guard of the part with a copy of the domain at home, each in a process of its own: a module is loaded
+    once. What no guard stands in is loaded before, once for all.
+    """
+    shutil.copytree(DOMAIN, home, ignore=shutil.ignore_patterns("__pycache__", "grammar"))
+    sys.path.insert(0, str(home.parent))
+    sys.dont_write_bytecode = True  # A file that changes twice in a second would be taken for its first form.
+    import pytest  # noqa: F401
+
+    import domain.cycle  # noqa: F401
+
+    for guard in guards()[part::of]:
+        whole = (home / guard.file).read_text()
+        (home / guard.file).write_text(whole.replace(guard.text, guard.without))
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            try:
+                sys.stdout.write(f"{guard.why}: {missed(home)}\n")
+                sys.stdout.flush()
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            sys.stdout.write(f"{guard.why}: missed by {SECONDS} s without an end\n")
+        (home / guard.file).write_text(whole)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        main(int(sys.argv[1]), int(sys.argv[2]), Path(folder) / "domain")
