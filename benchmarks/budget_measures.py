@@ -1,7 +1,6 @@
 """What the benchmark of the ledger measures: rates and waits against bare signals, sizes, a worker's restart."""
 
 import asyncio
-import statistics
 import sys
 import time
 import uuid
@@ -37,23 +36,35 @@ LIMITS = Limits(tokens_per_day=10**12, max_active_cycles=1_000)
 DAYS = 40
 """The calls that a state is fed with are spread over so many days: more than the books keep."""
 
-NEARLY_FULL = 920
-"""Events of a run that continues as new after 1,000, with room for one envelope more."""
+AHEAD = timedelta(milliseconds=300)
+AHEAD_EACH = timedelta(milliseconds=15)
+"""So long before they begin are talkers started."""
+
+ROOM = 80
+"""Events that one envelope may add to a run, and more."""
+
+FULL_RUN: int = BudgetInput.model_fields["continue_after_events"].default
 
 Ask = Literal["query", "envelope"]
 Kind = Literal["ledger", "bare, one partner for all", "bare, a partner each"]
 KINDS: tuple[Kind, ...] = ("ledger", "bare, one partner for all", "bare, a partner each")
 
 
-class Rate(Frozen):
-    """One kind at one number of cycles at once, in one round. Waits (open to granted) in milliseconds."""
+class Load(Frozen):
+    """Cycles at once; envelopes that each opens and closes without pause; how often all open one at the same moment."""
+
+    at_once: int
+    envelopes: int
+    bursts: int
+
+
+class Round(Frozen):
+    """One kind at one number of cycles at once. waits: from open to granted, in milliseconds, in ascending order."""
 
     kind: Kind
     at_once: int
-    envelopes: int
     per_second: float
-    wait_p50: float
-    wait_p99: float
+    waits: tuple[float, ...]
 
 
 class Size(Frozen):
@@ -113,11 +124,13 @@ class Bench:
             self.process.kill()
             await self.process.wait()
 
-    async def ledger(self, state: LedgerState | None = None) -> WorkflowHandle[BudgetWorkflow, None]:
-        """A ledger with its usual settings, from a state or empty."""
+    async def ledger(
+        self, state: LedgerState | None = None, events: int = FULL_RUN
+    ) -> WorkflowHandle[BudgetWorkflow, None]:
+        """A ledger with its usual settings, from a state or empty. events: after which it continues as new."""
         return await self.client.start_workflow(
             BudgetWorkflow.run,
-            BudgetInput(limits=LIMITS, state=state),
+            BudgetInput(limits=LIMITS, state=state, continue_after_events=events),
             id=f"budget/{uuid.uuid4()}",
             task_queue=self.queue,
         )
@@ -132,17 +145,17 @@ class Bench:
         await asyncio.gather(*(self.client.get_workflow_handle(one).terminate("measured") for one in ids))
 
 
-async def rate(bench: Bench, kind: Kind, ledger: str, at_once: int, envelopes: int) -> Rate:
-    """Let so many talkers speak at once, each for its share of the envelopes."""
+async def talk(bench: Bench, kind: Kind, ledger: str, at_once: int, envelopes: int) -> list[Spoken]:
+    """Let so many talkers begin together and open and close so many envelopes each."""
     shared = 1 if kind == "bare, one partner for all" else at_once if kind == "bare, a partner each" else 0
     partners = await asyncio.gather(*(bench.answerer() for _ in range(shared)))
     talker = "LedgerTalker" if kind == "ledger" else "BareTalker"
-    share = max(1, envelopes // at_once)
+    begin = datetime.now(UTC) + AHEAD + at_once * AHEAD_EACH
     spoken = await asyncio.gather(
         *(
             bench.client.execute_workflow(
                 talker,
-                Talk(partner=partners[number % shared] if shared else ledger, envelopes=share),
+                Talk(partner=partners[number % shared] if shared else ledger, begin=begin, envelopes=envelopes),
                 id=f"talker-{uuid.uuid4()}",
                 task_queue=bench.queue,
                 result_type=Spoken,
@@ -151,26 +164,30 @@ async def rate(bench: Bench, kind: Kind, ledger: str, at_once: int, envelopes: i
         )
     )
     await bench.end(*partners)
+    return spoken
+
+
+async def one_round(bench: Bench, kind: Kind, ledger: str, load: Load) -> Round:
+    """Envelopes a second while all talk without pause; waits where all open at once, and then do what cycles do."""
+    spoken = await talk(bench, kind, ledger, load.at_once, load.envelopes)
     seconds = (max(one.ended for one in spoken) - min(one.began for one in spoken)).total_seconds()
-    waits = sorted(wait * 1_000 for one in spoken for wait in one.waits)
-    return Rate(
+    bursts = [await talk(bench, kind, ledger, load.at_once, 1) for _ in range(load.bursts)]
+    return Round(
         kind=kind,
-        at_once=at_once,
-        envelopes=len(waits),
-        per_second=len(waits) / seconds,
-        wait_p50=statistics.median(waits),
-        wait_p99=waits[min(len(waits) - 1, int(0.99 * len(waits)))],
+        at_once=load.at_once,
+        per_second=load.at_once * load.envelopes / seconds,
+        waits=tuple(sorted(wait * 1_000 for burst in bursts for one in burst for wait in one.waits)),
     )
 
 
-async def rates(bench: Bench, at_once: int, envelopes: int, rounds: int) -> list[Rate]:
+async def rounds(bench: Bench, load: Load, number: int) -> list[Round]:
     """Every kind in every round, in an order that turns, so that noise and warmth hit all alike."""
     ledger = await bench.ledger()
-    found: list[Rate] = []
-    for number in range(rounds):
-        turned = KINDS[number % len(KINDS) :] + KINDS[: number % len(KINDS)]
-        order = turned if number % 2 == 0 else turned[::-1]
-        found += [await rate(bench, kind, ledger.id, at_once, envelopes) for kind in order]
+    found: list[Round] = []
+    for turn in range(number):
+        turned = KINDS[turn % len(KINDS) :] + KINDS[: turn % len(KINDS)]
+        order = turned if turn % 2 == 0 else turned[::-1]
+        found += [await one_round(bench, kind, ledger.id, load) for kind in order]
     await bench.end(ledger.id)
     return found
 
@@ -202,13 +219,13 @@ def _one_envelope(ledger: Ledger, cycle: str, now: datetime) -> int:
     return CALLS + 2
 
 
-async def size(bench: Bench, calls: int) -> Size:
+async def size(bench: Bench, calls: int, events: int) -> Size:
     """Feed the pure ledger, hand its state to a ledger on the server, and let that live one full run."""
     state, microseconds = fed(calls)
-    handle = await bench.ledger(state)
+    handle = await bench.ledger(state, events)
     first = bench.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     while (described := await first.describe()).status is WorkflowExecutionStatus.RUNNING:
-        await rate(bench, "ledger", handle.id, at_once=8, envelopes=8)
+        await talk(bench, "ledger", handle.id, at_once=8, envelopes=1)
     await bench.end(handle.id)
     return Size(
         calls=calls,
@@ -219,20 +236,19 @@ async def size(bench: Bench, calls: int) -> Size:
     )
 
 
-async def restart(bench: Bench, calls: int) -> list[Restart]:
+async def restart(bench: Bench, calls: int, events: int) -> list[Restart]:
     """Kill the worker of a ledger at the end of a run, start another, and wait for an answer; for each way to ask."""
     state, _ = fed(calls)
-    handle = await bench.ledger(state)
+    handle = await bench.ledger(state, events)
     ledger = bench.client.get_workflow_handle(handle.id)
-    while (await ledger.describe()).history_length < NEARLY_FULL:
-        await rate(bench, "ledger", ledger.id, at_once=1, envelopes=1)
-    events = (await ledger.describe()).history_length
+    while (length := (await ledger.describe()).history_length) < events - ROOM:
+        await talk(bench, "ledger", ledger.id, at_once=1, envelopes=1)
 
     async def query() -> None:
         await ledger.query(BudgetWorkflow.status)
 
     async def envelope() -> None:
-        await rate(bench, "ledger", ledger.id, at_once=1, envelopes=1)
+        await talk(bench, "ledger", ledger.id, at_once=1, envelopes=1)
 
     found: list[Restart] = []
     asks: dict[Ask, Callable[[], Awaitable[None]]] = {"query": query, "envelope": envelope}
@@ -241,6 +257,6 @@ async def restart(bench: Bench, calls: int) -> list[Restart]:
         boot = await bench.start_worker()
         began = time.perf_counter()
         await ask()
-        found.append(Restart(ask=name, history_events=events, boot=boot, answer=time.perf_counter() - began))
+        found.append(Restart(ask=name, history_events=length, boot=boot, answer=time.perf_counter() - began))
     await bench.end(ledger.id)
     return found

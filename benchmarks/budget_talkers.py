@@ -4,7 +4,7 @@ An envelope is six signals to the ledger (open, four records, close) and two bac
 six and two as well, in the same order and waiting at the same points, and does nothing else: its messages are one word.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -25,10 +25,16 @@ PHASE: Final = "design"
 
 
 class Talk(Frozen):
-    """Whom a talker talks to, and how many envelopes it opens and closes, one after the other."""
+    """Whom a talker talks to, when it begins, and how many envelopes it opens and closes, one after the other."""
 
     partner: str
+    begin: datetime
     envelopes: int
+
+    @property
+    def until_begin(self) -> timedelta:
+        """So that talkers which are started one by one begin at once."""
+        return max(timedelta(0), self.begin - workflow.now())
 
 
 class Spoken(Frozen):
@@ -50,6 +56,7 @@ class LedgerTalker:
     @workflow.run
     async def run(self, talk: Talk) -> Spoken:
         """Talks to the ledger with this id."""
+        await workflow.sleep(talk.until_begin)
         info, began, waits = workflow.info(), workflow.now(), list[float]()
         ledger = workflow.get_external_workflow_handle(talk.partner)
         for _ in range(talk.envelopes):
@@ -91,6 +98,7 @@ class BareTalker:
     @workflow.run
     async def run(self, talk: Talk) -> Spoken:
         """Talks to the bare answerer with this id."""
+        await workflow.sleep(talk.until_begin)
         me, began, waits = workflow.info().workflow_id, workflow.now(), list[float]()
         partner = workflow.get_external_workflow_handle(talk.partner)
         for _ in range(talk.envelopes):
