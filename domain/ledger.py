@@ -293,8 +293,8 @@ class Ledger:
             if not ask.amount or (not blocked and self.books.fits(ask.amount, now)):
                 served.append(ask)
                 replies.append(self._grant(ask, now))
-            else:
-                funds_awaited = funds_awaited or self._ever_possible(ask)
+            elif self._ever_possible(ask):
+                funds_awaited = True
         self.state.waiting = [ask for ask in self.state.waiting if not any(ask is one for one in served)]
         return replies
 

@@ -138,13 +138,14 @@ class Seen:
         """
         name = (record.run_id, record.envelope_key, record.seq)
         latest = max(day, now.date(), min(max(record.days), now.date() + DAY))
+        days = {min(max(said, latest - (self.bounds.days - 1) * DAY), latest) for said in record.days}
+        if min(record.days) < min(days) or (self.forgetful and record.run_id not in self.open):
+            # Of days before there are no books; of an envelope that is forgotten calls and forfeits count besides.
+            self.crowded.update(days)
         if name in self.booked:
             return latest
         self.booked[name] = record
         sums = amount(record.tokens, record.usd)
-        days = {min(max(said, latest - (self.bounds.days - 1) * DAY), latest) for said in record.days}
-        if min(record.days) < min(days):
-            self.crowded.add(min(days))
         for one in days:
             self.by_kind[record.kind][one] = plus(self.by_kind[record.kind][one], sums)
             self.calls[one] += 1

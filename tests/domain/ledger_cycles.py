@@ -98,7 +98,7 @@ class CyclesAndNetwork:
         limits = Limits(
             tokens_per_day=chance.choice(TOKEN_LIMITS[1:]) if self.tokens_matter else 10_000,
             usd_per_day=chance.choice(USD_LIMITS),
-            max_active_cycles=chance.randint(1, 4),
+            max_active_cycles=chance.choice((1, 2, 4, 5)),
         )
         self.limits_move = chance.random() < 0.6
         # A ledger that forgets soon hears nothing twice here: what it has forgotten it can't know again.
@@ -111,6 +111,7 @@ class CyclesAndNetwork:
         self.replies: list[Reply] = []
         self.sweep: list[str] | None = None
         self.ledger_heard = False
+        self.slow = False
         self.asked: Open | TopUp | None = None
         self.refused: list[Reply] = []
         self.over: set[str] | None = None
@@ -123,10 +124,10 @@ class CyclesAndNetwork:
     # Cycles
 
     def a_cycle_opens(self, chance: Random) -> bool:
-        if len(self.living()) >= 5:
+        if len(self.living()) >= 6:
             return False
         name = f"c{len(self.cycles)}"
-        total = chance.choice((0, 30, 30, 60, 60, 90, 120, 170))
+        total = chance.choice((0, 30, 30, 30, 60, 60, 90, 120, 170))
         split = chance.choice((0, total // 3, total))
         cycle = Cycle(
             cycle_id=name,
@@ -218,24 +219,31 @@ class CyclesAndNetwork:
         assert cycle.envelope is not None
         cycle.asked_more += 1
         cycle.topping = (f"{cycle.key}-more-{cycle.asked_more}", chance.choice((*PHASES, "repair")))
-        tokens, wait = chance.choice((0, 30, 60, 120, 500)), chance.random() < 0.7
+        tokens, wait = chance.choice((0, 10, 30, 60, 120, 120, 500)), chance.random() < 0.85
         self.says(cycle.envelope.ask_more(cycle.topping[0], tokens, cycle.usd(tokens), wait, self.cycles_now), chance)
         return True
 
     def a_cycle_closes(self, chance: Random) -> bool:
         if (cycle := pick(self.closable(), chance)) is None:
             return False
+        self.closes(cycle, chance)
+        return True
+
+    def closes(self, cycle: Cycle, chance: Random) -> None:
         cycle.closing = True
         if cycle.envelope is not None:
             message = cycle.envelope.close(self.cycles_now)
         else:
             message = Close(key=cycle.key, cycle_id=cycle.cycle_id, run_id=cycle.run_id, at=self.cycles_now)
         self.says(message, chance)
-        return True
 
     def a_run_ends_without_a_word(self, chance: Random) -> bool:
         if (cycle := pick(self.living(), chance)) is None:
             return False
+        self.ends(cycle, chance)
+        return True
+
+    def ends(self, cycle: Cycle, chance: Random) -> None:
         cycle.alive, cycle.ended_at = False, self.cycles_now
         self.seen.inexact = self.seen.inexact or bool(cycle.flying) or not cycle.history_is_readable
         for ticket in cycle.flying:
@@ -244,7 +252,6 @@ class CyclesAndNetwork:
             self.network = [message for message in self.network if message.run_id != cycle.run_id]
         if chance.random() < 0.3:
             self.a_run_believes_that_an_envelope_is_its_own(cycle, chance)
-        return True
 
     def a_run_believes_that_an_envelope_is_its_own(self, cycle: Cycle, chance: Random) -> None:
         """A cycle was reset, or speaks of what an earlier ledger granted."""
@@ -273,7 +280,7 @@ class CyclesAndNetwork:
         """A message is under way, or arrives at once. Some are dated by a clock gone mad."""
         if chance.random() < 0.04:
             message = message.model_copy(update={"at": message.at + FAR})
-        if chance.random() < 0.45:
+        if not self.slow and chance.random() < 0.45:
             self.arrives(message, chance)
         else:
             self.network.append(message)

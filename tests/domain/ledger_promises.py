@@ -62,14 +62,15 @@ class Promises:
             book, before = state.days[day], self.before.get(day, self.moved_on)
             assert tokens <= max(book.limit_tokens, before[0]), f"{day}: {tokens} tokens, over {book.limit_tokens}"
             if book.limit_usd is not None:
-                assert usd <= max(book.limit_usd, before[1]), f"{day}: ${usd}, over ${book.limit_usd}"
+                allowed = before[1] if unpriced else max(book.limit_usd, before[1])
+                assert usd <= allowed, f"{day}: ${usd}, over ${book.limit_usd} or beside {unpriced} without a price"
                 assert unpriced <= before[2], f"{day}: {unpriced} tokens without a price under a limit in dollars"
         for day in self.binding(state):
             if day in state.days:
                 limits = state.days[day].limit_tokens, state.days[day].limit_usd
                 assert limits == (state.limits.tokens_per_day, state.limits.usd_per_day)
-        allowed = max(0 if state.paused else state.limits.max_active_cycles, self.open_before)
-        assert len(state.accounts) <= allowed, f"{len(state.accounts)} cycles at once, {allowed} allowed"
+        most = max(0 if state.paused else state.limits.max_active_cycles, self.open_before)
+        assert len(state.accounts) <= most, f"{len(state.accounts)} cycles at once, {most} allowed"
         self.before = totals
         self.open_before = len(state.accounts)
         held = state.days[state.day].held if state.day in state.days else None
@@ -265,8 +266,9 @@ class Promises:
         assert all(cycle.is_over for cycle in world.cycles.values())
         if not world.seen.inexact and not world.seen.forgetful:
             books = {day: book.total for day, book in world.ledger.state.days.items() if book.total.tokens}
+            oldest = world.ledger.state.day - (world.seen.bounds.days - 1) * DAY
             assert {day: total.tokens for day, total in books.items()} == {
-                day: tokens for day, tokens in world.biller.tokens.items() if tokens
+                day: tokens for day, tokens in world.biller.tokens.items() if tokens and day >= oldest
             }
             for day, total in books.items():
                 assert total.usd == world.biller.usd[day, "priced"]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
+from domain.ledger import Close
+
 from .ledger_promises import Promises
 from .ledger_world import World
 
@@ -40,6 +42,22 @@ WEIGHTS: dict[Callable[[World, Random], bool], float] = {
 }
 MOVES, ODDS = list(WEIGHTS), list(WEIGHTS.values())
 
+EVENING_MOVES: tuple[Callable[[World, Random], bool], ...] = (
+    World.a_call_is_made,
+    World.a_call_is_made,
+    World.it_gets_near_midnight,
+    World.an_answer_comes,
+)
+NIGHT_MOVES: tuple[Callable[[World, Random], bool], ...] = (
+    World.a_person_sets_limits,
+    *(World.a_cycle_asks_for_more,) * 3,
+    *(World.a_message_arrives,) * 3,
+    World.a_cycle_opens,
+    World.a_cycle_closes,
+    World.a_message_arrives,
+    World.a_run_ends_without_a_word,
+)
+
 
 def run(seed: int) -> World:
     """One schedule of STEPS steps and its end. Raises AssertionError at the first broken promise."""
@@ -60,7 +78,7 @@ def run(seed: int) -> World:
 def finish(world: World, promises: Promises, chance: Random) -> None:
     """A last night, in some schedules, in which much is under way; then everything arrives, and all come to an end."""
     if world.seen.paused:
-        world.a_person_pauses_or_resumes(chance)
+        world.pauses_or_resumes(chance)
     if chance.random() < 0.4:
         last_night(world, promises, chance)
     for cycle in world.living():
@@ -88,20 +106,28 @@ def finish(world: World, promises: Promises, chance: Random) -> None:
 
 def last_night(world: World, promises: Promises, chance: Random) -> None:
     """Calls over a midnight, more money after it, and runs that end with words still under way."""
-    moves = (
-        World.a_call_is_made,
-        World.it_gets_near_midnight,
-        World.an_answer_comes,
-        World.a_person_sets_limits,
-        World.a_cycle_asks_for_more,
-        World.a_cycle_asks_for_more,
-        World.a_cycle_opens,
-        World.an_answer_of_the_ledger_arrives,
-        World.a_cycle_closes,
-        World.a_run_ends_without_a_word,
-    )
-    for move in moves:
-        move(world, chance)
+    world.slow = True
+    for step in EVENING_MOVES:
+        world.seen.served = False
+        step(world, chance)
+        promises.hold()
+    world.slow = False
+    for cycle in world.closable():
+        late = any(message in world.network for message in cycle.records)
+        if late and chance.random() < 0.7:
+            # Its close arrives before its records do, and then nothing more is heard of it.
+            world.closes(cycle, chance)
+            if isinstance(world.network[-1], Close):
+                world.arrives(world.network.pop(), chance)
+            world.ends(cycle, chance)
+    if paused := chance.random() < 0.5:
+        world.pauses_or_resumes(chance)
+    for step in NIGHT_MOVES:
+        world.seen.served = False
+        step(world, chance)
+        promises.hold()
+    if paused:
+        world.pauses_or_resumes(chance)
         promises.hold()
     for _ in range(2):
         look_for_the_ended(world, chance)

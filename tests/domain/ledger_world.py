@@ -78,38 +78,48 @@ class World(CyclesAndNetwork):
     ) -> tuple[Record, ...] | None:
         """The calls, or nothing, or, from a reader that is broken, calls that can't be these."""
         calls = cycle.history() if cycle.history_is_readable else None
-        told = calls if calls is None or chance.random() < 0.5 else self.misread(cycle, calls, chance)
+        likely = 0.9 if calls and self.lacks_what_its_close_named(cycle, calls) else 0.5
+        told = self.misread(cycle, calls, chance) if calls and chance.random() < likely else calls
         ended[cycle.run_id] = calls if told == calls else None
         self.seen.inexact = self.seen.inexact or told is None or told != calls
         return told
 
     def misread(self, cycle: Cycle, calls: tuple[Record, ...], chance: Random) -> tuple[Record, ...]:
-        """Calls that don't fit what the ledger knows; the same calls where every misreading would fit."""
+        """Calls that don't fit what the ledger knows."""
         known = {record.seq for record in self.seen.booked_of(cycle.run_id)}
         wrong: list[tuple[Record, ...]] = []
         if len(calls) > 1:
             wrong.append(calls[1:])
-        if calls and (calls[-1].seq in known or self.seen.closes.get(cycle.run_id) == len(calls)):
+        if self.lacks_what_its_close_named(cycle, calls) or (calls[-1].seq in known and not calls[-1].tokens):
+            return calls[:-1]
+        if calls[-1].seq in known:
             wrong.append(calls[:-1])
-        if calls:
-            wrong.append((*calls[:-1], calls[-1].model_copy(update={"run_id": "run-of-another"})))
-            wrong.append((*calls[:-1], calls[-1].model_copy(update={"envelope_key": "another"})))
+        wrong.append((*calls[:-1], calls[-1].model_copy(update={"run_id": "run-of-another"})))
+        wrong.append((*calls[:-1], calls[-1].model_copy(update={"envelope_key": "another"})))
         if any(call.tokens for call in calls if call.seq in known):
             nothing = {"ceiling_tokens": 0, "usage": calls[0].usage.model_copy(update={"input": 0, "output": 0})}
             wrong.append(tuple(call.model_copy(update=nothing) for call in calls))
-        return chance.choice(wrong) if wrong else calls
+        return chance.choice(wrong)
+
+    def lacks_what_its_close_named(self, cycle: Cycle, calls: tuple[Record, ...]) -> bool:
+        """Whether the ledger knows of the last call only because the run's close counted it."""
+        last_is_known = any(record.seq == calls[-1].seq for record in self.seen.booked_of(cycle.run_id))
+        return self.seen.closes.get(cycle.run_id) == len(calls) and not last_is_known
 
     # People and settings
 
     def a_person_pauses_or_resumes(self, chance: Random) -> bool:
         if not self.seen.paused and chance.random() < 0.8:
             return False
+        self.pauses_or_resumes(chance)
+        return True
+
+    def pauses_or_resumes(self, chance: Random) -> None:
         self.seen.paused = not self.seen.paused
         if self.seen.paused:
             self.act(lambda: self.ledger.pause(chance.choice(("", "test")), self.now), chance, serves=False)
         else:
             self.act(lambda: self.ledger.resume(self.now), chance)
-        return True
 
     def a_person_sets_limits(self, chance: Random) -> bool:
         if not self.limits_move:
