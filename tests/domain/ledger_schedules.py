@@ -3,6 +3,7 @@
 A schedule is fixed by its seed. The first that breaks a promise is named, with the command that runs it again.
 """
 
+import gc
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -145,7 +146,14 @@ def again(seed: int) -> str:
     return f"python -m tests.domain.ledger_schedules {seed} {seed + 1}"
 
 
+def collect_seldom() -> None:
+    """Schedules leave little garbage in cycles, and looking for it takes a fifth of their time."""
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
+
+
 def main(first: int, end: int) -> None:
+    collect_seldom()
     for seed in range(first, end):
         try:
             run(seed)
