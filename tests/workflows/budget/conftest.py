@@ -330,7 +330,6 @@ def ledger_worker(client: Client, queue: str, interceptors: Sequence[Interceptor
         workflows=[BudgetWorkflow],
         activities=[activities.ensure_budget, activities.describe_holders],
         interceptors=interceptors,
-        debug_mode=bool(interceptors),  # an interceptor that waits for the server is no deadlock
     )
 
 
