@@ -154,12 +154,12 @@ async def test_a_request_to_cancel_the_ledger_pauses_it_instead_and_its_next_run
     assert (await house.status()).tokens_settled == 1
 
 
-async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_the_sums_are_exact(
+async def test_fifteen_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_the_sums_are_exact(
     open_house: Start,
 ) -> None:
-    """Every message twice, through many runs of the ledger: 13 fit (12 x 40 + 100 <= 600 < 13 x 40 + 100)."""
-    house = await open_house(tokens=600, continue_after_events=40)
-    cycles = [await house.cycle(tokens=100, calls=(15, 25), wait=number % 3 > 0, twice=True) for number in range(30)]
+    """Every message twice, through several runs of the ledger: 6 fit (5 x 40 + 100 <= 300 < 6 x 40 + 100)."""
+    house = await open_house(tokens=300, continue_after_events=40)
+    cycles = [await house.cycle(tokens=100, calls=(15, 25), wait=number % 3 > 0, twice=True) for number in range(15)]
 
     async def settled() -> bool:
         states = await asyncio.gather(*(cycle.describe() for cycle in cycles))
@@ -171,17 +171,17 @@ async def test_thirty_cycles_for_one_slot_and_short_funds_all_get_an_answer_and_
     waiting = {one.cycle_id for one in await house.ledger.query(BudgetWorkflow.waiting)}
     stories = [await cycle.result() for cycle in cycles if cycle.id not in waiting]
     granted = [story for story in stories if story.admission == "granted"]
-    assert len(granted) == 13
+    assert len(granted) == 6
     assert {await house.state(cycle) for cycle in cycles if cycle.id in waiting} == {"queued"}
     assert {story.reason for story in stories if story.admission == "refused"} <= {
         "budget_exhausted",
         "active_operation_exists",
     }
     status = await house.status()
-    assert (status.tokens_settled, status.tokens_charged, status.tokens_held) == (13 * 40, 0, 0)
-    assert status.invocations_today == 26
+    assert (status.tokens_settled, status.tokens_charged, status.tokens_held) == (6 * 40, 0, 0)
+    assert status.invocations_today == 12
     runs = await house.histories()
-    assert len(runs) >= 5
+    assert len(runs) >= 3
     replayer = Replayer(workflows=[BudgetWorkflow], data_converter=house.client.data_converter)
     for events in runs.values():
         await replayer.replay_workflow(WorkflowHistory(house.ledger.id, events))

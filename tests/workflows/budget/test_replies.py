@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -23,7 +24,8 @@ async def test_replies_pending_at_continue_as_new_reach_slow_cycles_and_free_the
 ) -> None:
     """More openings than replies can be under way, and closes, before the ledger's worker and the cycles' are there."""
     queue, slow_queue = f"late-{uuid.uuid4()}", f"slow-{uuid.uuid4()}"
-    house = await open_house(active=2 * SLOW, continue_after_events=20, at=queue)
+    often = timedelta(seconds=1)  # one look asks about fewer runs than hold here
+    house = await open_house(active=2 * SLOW, continue_after_events=20, sweep_every=often, at=queue)
     voices = await asyncio.gather(*(house.voice(slow_queue) for _ in range(SLOW + GONE)))
     slow, gone = voices[:SLOW], voices[SLOW:]
     await asyncio.gather(*(voice.open(0)() for voice in voices))
