@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from domain.errors import ErrorCode
 from domain.gates import GateResult, GateThresholds
@@ -15,6 +15,8 @@ from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, Tra
 from domain.symbols import Symbol
 
 MAX_BRIEF = 8_000
+MAX_TOKENS = 10**12
+"""More than any call can use, or any day allow: what says more is broken."""
 
 
 class Phase(StrEnum):
@@ -102,13 +104,23 @@ class CycleRequest(Frozen):
 
 
 class CallUsage(Frozen):
-    """What one call of a model used, in tokens; thinking is part of output."""
+    """What one call of a model used, in tokens; thinking is part of output.
 
-    model: str
-    input: int = Field(0, ge=0)
-    cache_write: int = Field(0, ge=0)
-    cache_read: int = Field(0, ge=0)
-    output: int = Field(0, ge=0)
+    cache_write_1h: the part of cache_write that is kept for an hour, and is dearer.
+    """
+
+    model: str = Field(max_length=80)
+    input: int = Field(0, ge=0, le=MAX_TOKENS)
+    cache_write: int = Field(0, ge=0, le=MAX_TOKENS)
+    cache_write_1h: int = Field(0, ge=0, le=MAX_TOKENS)
+    cache_read: int = Field(0, ge=0, le=MAX_TOKENS)
+    output: int = Field(0, ge=0, le=MAX_TOKENS)
+
+    @model_validator(mode="after")
+    def _part_of_the_whole(self) -> Self:
+        if self.cache_write_1h > self.cache_write:
+            raise ValueError(f"cache_write_1h ({self.cache_write_1h}) is a part of cache_write ({self.cache_write})")
+        return self
 
     @property
     def total(self) -> int:
@@ -177,7 +189,8 @@ class CycleStatus(Frozen):
     assessment: Assessment | None = None
     failure: Failure | None = None
     tokens: int = Field(0, ge=0, description="settled and charged, all classes")
-    cost_usd: Decimal = Decimal(0)
+    cost_usd: Decimal = Field(Decimal(0), description="of the tokens whose price is known")
+    unpriced_tokens: int = Field(0, ge=0, description="the part of tokens whose model has no price")
     timings: tuple[PhaseTiming, ...] = ()
     started_at: datetime
     ended_at: datetime | None = None

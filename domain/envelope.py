@@ -55,7 +55,10 @@ class Purse(Frozen):
 
 
 class Envelope(Frozen):
-    """The funds of one cycle. Made by `opened` from the ledger's answer; calls counts the records made so far."""
+    """The funds of one cycle. Made by `opened` from the ledger's answer; calls counts the records made so far.
+
+    unpriced: tokens spent on a model without a price; spent_usd is of the others.
+    """
 
     key: str
     cycle_id: str
@@ -63,6 +66,7 @@ class Envelope(Frozen):
     purses: dict[str, Purse]
     granted_usd: Decimal | None = None
     spent_usd: Decimal = Decimal(0)
+    unpriced: int = 0
     in_flight: tuple[Ticket, ...] = ()
     taken: int = 0
     calls: int = 0
@@ -79,6 +83,11 @@ class Envelope(Frozen):
             purses={phase: Purse(granted=cap) for phase, cap in caps.items()},
             granted_usd=granted.usd,
         )
+
+    def settled(self, phase: str) -> int:
+        """Tokens that the phase's answers have used."""
+        purse = self.purses.get(phase)
+        return purse.settled if purse else 0
 
     def free(self, phase: str) -> int:
         """Tokens that can be taken for the phase; 0 for a phase without a share."""
@@ -187,6 +196,7 @@ class Envelope(Frozen):
             update={
                 "purses": {**self.purses, ticket.phase: purse},
                 "spent_usd": self.spent_usd + (record.usd or Decimal(0)),
+                "unpriced": self.unpriced + (record.tokens if record.usd is None else 0),
                 "in_flight": self._without(ticket),
                 "calls": record.seq,
             }

@@ -1,0 +1,62 @@
+"""How much of a phase's funds the next turn of a conversation may take. Pure rules over numbers of tokens.
+
+A turn's ceiling shrinks to what is free, and every turn but the last leaves enough for one more, in which the result
+has to be brought: no conversation is paid for that can't be brought to its end.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from domain.results import Frozen
+
+MAX_TURNS = 8
+"""Turns of one conversation."""
+
+
+class TurnBounds(Frozen):
+    """most: tokens that one turn may take. closing: what the turn that brings the result needs, and no turn is less."""
+
+    most: int = Field(30_000, ge=1)
+    closing: int = Field(20_000, ge=1)
+
+    @model_validator(mode="after")
+    def _one_turn_can_close(self) -> Self:
+        if self.most < self.closing:
+            raise ValueError(
+                f"most ({self.most}) is less than closing ({self.closing}), which one turn must be able to take"
+            )
+        return self
+
+
+class TurnFunds(Frozen):
+    """A turn that can be paid for. closing: it is the last one."""
+
+    tokens: int = Field(ge=0)
+    closing: bool
+
+
+class TopUpNeeded(Frozen):
+    """The phase may use more, but its envelope has not enough left, because answers were lost. tokens: to ask for."""
+
+    tokens: int = Field(ge=1)
+
+
+def next_turn(bounds: TurnBounds, turn: int, cap: int, settled: int, free: int) -> TurnFunds | TopUpNeeded | None:
+    """The funds of a conversation's turn (from 1), what must be asked for first, or None: it has used up its cap.
+
+    cap: what the conversation may use in all. settled: what it has used. free: what its envelope has left. What lost
+    answers took is no use, so it is topped up; what the conversation used itself is not.
+    """
+    closing = min(bounds.closing, cap)
+    allowed = cap - settled
+    if cap == 0:
+        return TurnFunds(tokens=0, closing=turn == MAX_TURNS)
+    if allowed < closing:
+        return None
+    usable = min(free, allowed)
+    if turn < MAX_TURNS and usable >= 2 * closing:
+        return TurnFunds(tokens=min(bounds.most, usable - closing), closing=False)
+    if usable >= closing:
+        return TurnFunds(tokens=min(bounds.most, usable), closing=True)
+    return TopUpNeeded(tokens=min(bounds.most, allowed) - free)

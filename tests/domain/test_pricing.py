@@ -1,0 +1,59 @@
+"""A bill is never guessed low: exact costs, ceilings at the dearest class, no price for a model that isn't known."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from domain.cycle import CallUsage
+from domain.pricing import PRICES, price_of
+
+COUNTS = st.integers(0, 400_000)
+
+
+def test_each_class_of_tokens_costs_its_own_rate() -> None:
+    price = price_of("claude-sonnet-5-5")
+    assert price is not None
+    million = 1_000_000
+    usage = CallUsage(
+        model="claude-sonnet-5-5",
+        input=million,
+        cache_write=2 * million,
+        cache_write_1h=million,
+        cache_read=million,
+        output=million,
+    )
+    assert price.cost(usage) == Decimal("2") + Decimal("2.5") + Decimal("4") + Decimal("0.10") + Decimal("10")
+
+
+def test_a_prompt_over_the_tier_costs_the_dearer_rate_for_every_token() -> None:
+    price = price_of("claude-haiku-5-5")
+    assert price is not None
+    assert price.cost(CallUsage(model="m", input=100_000, output=1_000)) == Decimal("0.0105")
+    assert price.cost(CallUsage(model="m", input=100_001, output=1_000)) == Decimal("0.0525005")
+
+
+@pytest.mark.parametrize("model", [None, "", "claude-sonnet", "claude-sonnet-5-5-fast", "gpt"])
+def test_a_name_that_only_resembles_a_known_one_has_no_price(model: str | None) -> None:
+    assert price_of(model) is None
+
+
+@given(model=st.sampled_from(sorted(PRICES)), counts=st.tuples(COUNTS, COUNTS, COUNTS, COUNTS), hour=st.booleans())
+def test_no_call_costs_more_than_its_ceiling(model: str, counts: tuple[int, int, int, int], hour: bool) -> None:
+    prompt, write, read, output = counts
+    usage = CallUsage(
+        model=model,
+        input=prompt,
+        cache_write=write,
+        cache_write_1h=write if hour else 0,
+        cache_read=read,
+        output=output,
+    )
+    assert PRICES[model].cost(usage) <= PRICES[model].ceiling(usage.total)
+
+
+def test_a_part_of_the_cache_writes_is_no_more_than_the_whole() -> None:
+    with pytest.raises(ValidationError, match="part of cache_write"):
+        CallUsage(model="m", cache_write=1, cache_write_1h=2)
