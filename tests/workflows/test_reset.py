@@ -55,7 +55,7 @@ async def test_a_cycle_reset_before_a_turn_opens_an_envelope_of_its_own_and_leav
 
 async def reset(house: House, cycle: Cycle, before: str) -> tuple[Cycle, Cycle]:
     """Reset to the task that asked for this activity: all before it is replayed, the grant too. Old run and new."""
-    old = house.client.get_workflow_handle_for(
+    old: Cycle = house.client.get_workflow_handle_for(
         ResearchCycleWorkflow.run, cycle.id, run_id=(await cycle.describe()).run_id
     )
     assert old.run_id
