@@ -11,7 +11,7 @@ from client.invocation import Invocation, invocation, problems
 
 if TYPE_CHECKING:
     from client.views import CycleView, Started
-    from domain.cycle import CycleRequest, DesignerKind, StrategyRef
+    from domain.cycle import CycleRequest, DesignerKind, OnBudgetExhausted, StrategyRef
     from domain.gates import GateThresholds
     from settings import Settings
 
@@ -34,6 +34,10 @@ def start(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = 0,
     queue: Annotated[bool, typer.Option("--queue", help="Wait for a slot and funds instead of being refused.")] = False,
+    on_budget_exhausted: Annotated[
+        Literal["wait", "fail"],
+        typer.Option(help="Where the day has no more for a cycle that runs: wait for more, or fail with what it has."),
+    ] = "wait",
     memory: Annotated[
         str | None,
         typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT"),
@@ -56,6 +60,8 @@ def start(
     Ends with 0 once it is admitted; with --follow or --wait with the outcome's code: 0 completed, 5 rejected by a
     gate, 1 failed, 9 cancelled, 7 wait timed out; 3 or 8 where it was refused.
     """
+    from domain.cycle import OnBudgetExhausted
+
     call = invocation(ctx)
     if timeout is not None and not (follow or wait or dev):
         raise usage("--timeout needs --follow, --wait or --dev", "add one of them")
@@ -65,10 +71,11 @@ def start(
         brief=brief,
         symbol=symbol,
         timeframe=timeframe,
-        designer=choose_designer(designer),
+        designer=choose_designer(designer, call.designers),
         strategy=strategy,
         seed=seed,
         queue=queue,
+        on_budget_exhausted=OnBudgetExhausted(on_budget_exhausted),
         memory=memory,
         overrides=set_ or [],
         tell=call.screen.note,
@@ -76,12 +83,12 @@ def start(
     return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
 
 
-def choose_designer(asked: str | None) -> "DesignerKind":
-    """Who designs. This version has the offline designer alone, which has to be named: its cycles cost nothing."""
+def choose_designer(asked: str | None, offered: tuple[str, ...]) -> "DesignerKind":
+    """Who designs, which has to be named. This version offers the offline designer alone: its cycles cost nothing."""
     from domain.cycle import DesignerKind
 
-    if asked == DesignerKind.OFFLINE:
-        return DesignerKind.OFFLINE
+    if asked in offered:
+        return DesignerKind(asked)
     raise CommandError(
         ExitCode.CONFIGURATION,
         "configuration",
@@ -100,6 +107,7 @@ def request_from(
     strategy: Path | None,
     seed: int,
     queue: bool,
+    on_budget_exhausted: "OnBudgetExhausted",
     memory: str | None,
     overrides: list[str],
     tell: Callable[[str], None],
@@ -132,6 +140,7 @@ def request_from(
             strategy=reference,
             thresholds=thresholds,
             queue=queue,
+            on_budget_exhausted=on_budget_exhausted,
             seed=seed,
             memory_snapshot=memory,
         )

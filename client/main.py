@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from client.commands_start import start
 from client.commands_strategy import strategy_app
 from client.endings import ended
 from client.exits import CommandError, ExitCode, leave
-from client.invocation import Invocation, format_asked, hoist
+from client.invocation import DESIGNERS, Invocation, format_asked, hoist
 from client.output import OutputFormat, Screen
 
 FIRST_STEPS = (
@@ -43,7 +44,14 @@ def research(
     profile: Annotated[str | None, typer.Option(help="Profile of Temporal's configuration (TEMPORAL_PROFILE).")] = None,
 ) -> None:
     """Durable, metered, honest research cycles for trading strategies, on Temporal."""
-    ctx.obj = Invocation(Screen(output), home, address, namespace, profile)
+    ctx.obj = replace(
+        ctx.ensure_object(Invocation),
+        screen=Screen(output),
+        home=home,
+        address=address,
+        namespace=namespace,
+        profile=profile,
+    )
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -60,14 +68,18 @@ app.add_typer(data_app, name="data")
 app.command("worker")(worker)
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command and give its exit code. What a person can cause never ends in a traceback."""
+def run(argv: Sequence[str], designers: tuple[str, ...] = DESIGNERS) -> int:
+    """Run the command and give its exit code. What a person can cause never ends in a traceback.
+
+    designers: those that `start` offers; the workers must have them.
+    """
     arguments = list(argv)
     screen = Screen(format_asked(arguments))
 
     def command() -> int:
         try:
-            return int(app(hoist(arguments), prog_name="research", standalone_mode=False) or ExitCode.OK)
+            said = Invocation(designers=designers)
+            return int(app(hoist(arguments), prog_name="research", standalone_mode=False, obj=said) or ExitCode.OK)
         except TyperException as error:
             message = error.format_message().replace("Value error, ", "")
             raise CommandError(ExitCode.USAGE, "usage", message, "see `research --help`") from error
