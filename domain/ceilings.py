@@ -46,7 +46,8 @@ def next_turn(bounds: TurnBounds, turn: int, cap: int, settled: int, free: int) 
     """The funds of a conversation's turn (from 1), what must be asked for first, or None: it has used up its cap.
 
     cap: what the conversation may use in all. settled: what it has used. free: what its envelope has left. What lost
-    answers took is no use, so it is topped up; what the conversation used itself is not.
+    answers took is no use, so it is topped up, by enough for this turn and one that closes; what the conversation used
+    itself is not.
     """
     closing = min(bounds.closing, cap)
     allowed = cap - settled
@@ -59,4 +60,5 @@ def next_turn(bounds: TurnBounds, turn: int, cap: int, settled: int, free: int) 
         return TurnFunds(tokens=min(bounds.most, usable - closing), closing=False)
     if usable >= closing:
         return TurnFunds(tokens=min(bounds.most, usable), closing=True)
-    return TopUpNeeded(tokens=min(bounds.most, allowed) - free)
+    wanted = bounds.most + closing if turn < MAX_TURNS else bounds.most
+    return TopUpNeeded(tokens=min(wanted, allowed) - free)

@@ -179,6 +179,7 @@ class CycleStatus(Frozen):
     outcome: Outcome | None = None
     reason: str | None = Field(None, description="why it was rejected, refused, failed or cancelled")
     admission: Admission = Admission(state=AdmissionState.PENDING)
+    top_up: Admission | None = Field(None, description="the ledger's answer, while the cycle waits for more funds")
     waiting_for: str | None = None
     strategy: StrategyRef | None = None
     hypothesis: str | None = None

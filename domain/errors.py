@@ -43,6 +43,20 @@ _RETRYABLE = frozenset(
     }
 )
 
+COSTS_NOTHING = frozenset(
+    {
+        ErrorCode.ANTHROPIC_ERROR,
+        ErrorCode.ANTHROPIC_RATE_LIMITED,
+        ErrorCode.ANTHROPIC_SPEND_LIMIT,
+        ErrorCode.ANTHROPIC_AUTH,
+        ErrorCode.ANTHROPIC_REQUEST,
+        ErrorCode.ENVELOPE_STALE,
+        ErrorCode.DATA_UNAVAILABLE,
+        ErrorCode.STORE_UNAVAILABLE,
+    }
+)
+"""Failures of a model's turn that prove that nothing was billed. After any other one its ceiling stays charged."""
+
 
 class ResearchError(Exception):
     """A failure with a code. The message says what was tried, what came back, and what to do next."""

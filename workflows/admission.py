@@ -1,4 +1,4 @@
-"""The cycle's side of its talk with the budget ledger: open, record, close, all by signals, in one ordered queue.
+"""The cycle's side of its talk with the budget ledger: open, top up, record, close, by signals in one ordered queue.
 
 Nothing here lies on the path of a model's call. A cycle never ends before its close is acknowledged, because a signal
 that a workflow leaves behind unsent is lost with it.
@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         Queued,
         Record,
         Refused,
+        TopUp,
         budget_workflow_id,
     )
     from workflows.failures import CycleFailed, call
@@ -41,41 +42,86 @@ RESEND_QUEUED = timedelta(minutes=30)
 LONGEST_RETRY = timedelta(minutes=5)
 """Between two attempts to reach a ledger that does not run; the first comes after two seconds, the next after four."""
 
-_Message = Open | Record | Close
+_Message = Open | TopUp | Record | Close
+
+
+class _Ask:
+    """Something asked of the ledger, and what it has answered so far."""
+
+    def __init__(self, message: Open | TopUp) -> None:
+        self.message = message
+        self.admission = Admission(state=AdmissionState.PENDING)
+        self.granted: Granted | None = None
+
+    def decided(self) -> bool:
+        """Granted or refused."""
+        return self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED)
 
 
 class LedgerLink:
     """One cycle's link to the ledger. Its `on_*` methods are called by the cycle's signal handlers."""
 
     def __init__(self, scope: str | None, limits: Limits, task_queue: str, policy: ActivityPolicy) -> None:
-        self.admission = Admission(state=AdmissionState.PENDING)
-        self.granted: Granted | None = None
         self.unreachable: str | None = None
         self._ensure = EnsureBudget(scope=scope, limits=limits, task_queue=task_queue)
         self._ledger = budget_workflow_id(scope)
         self._policy = policy
-        self._key: str | None = None
+        self._opening: _Ask | None = None
+        self._topping: _Ask | None = None
         self._closed = False
         self._heard = False
         self._failures = 0
         self._outbox: deque[tuple[str, _Message]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def open(self, caps: Mapping[str, int], usd: Decimal | None, wait: bool) -> Admission:
+    @property
+    def admission(self) -> Admission:
+        """The answer to the latest opening."""
+        return self._opening.admission if self._opening else Admission(state=AdmissionState.PENDING)
+
+    @property
+    def top_up_asked(self) -> Admission | None:
+        """The answer to a top-up that the cycle waits for; None where it waits for none."""
+        return self._topping.admission if self._topping else None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What the cycle waits for here, for people."""
+        if self.unreachable:
+            return self.unreachable
+        asked = self._topping or self._opening
+        if asked is None or asked.admission.state in (AdmissionState.GRANTED, AdmissionState.PENDING):
+            return None
+        answer = asked.admission
+        place = "" if answer.position is None else f" (place {answer.position} in its queue)"
+        what = "" if asked is self._opening else "more funds for its next call, from "
+        return f"{what}the budget ledger{place}: {answer.message}"
+
+    async def open(self, caps: Mapping[str, int], usd: Decimal | None, wait: bool) -> tuple[Granted | None, Admission]:
         """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked."""
         info = workflow.info()
-        self.admission = Admission(state=AdmissionState.PENDING)
-        self.granted, self._closed, self._heard = None, False, False
-        self._key = str(workflow.uuid4())
-        message = ask_to_open(self._key, info.workflow_id, info.run_id, caps, usd, wait, workflow.now())
-        while not self._decided():
-            self._send("open", message)
-            patience = RESEND_QUEUED if self.admission.state is AdmissionState.QUEUED else RESEND_AFTER
+        self._closed = self._heard = False
+        key = str(workflow.uuid4())
+        self._opening = _Ask(ask_to_open(key, info.workflow_id, info.run_id, caps, usd, wait, workflow.now()))
+        return await self._decision_on("open", self._opening)
+
+    async def top_up(self, message: TopUp) -> tuple[Granted | None, Admission]:
+        """Ask for more in the open envelope, and wait for the decision as for an opening's."""
+        self._topping = _Ask(message)
+        answer = await self._decision_on("top_up", self._topping)
+        if answer[0] is not None:
+            self._topping = None
+        return answer
+
+    async def _decision_on(self, signal: str, ask: _Ask) -> tuple[Granted | None, Admission]:
+        while not ask.decided():
+            self._send(signal, ask.message)
+            patience = RESEND_QUEUED if ask.admission.state is AdmissionState.QUEUED else RESEND_AFTER
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
-                    self._decided, timeout=patience, timeout_summary="waiting for the budget ledger"
+                    ask.decided, timeout=patience, timeout_summary="waiting for the budget ledger"
                 )
-        return self.admission
+        return ask.granted, ask.admission
 
     def record(self, record: Record) -> None:
         """Put one call into the books, in its own time."""
@@ -83,14 +129,15 @@ class LedgerLink:
 
     async def close(self, envelope: Envelope | None) -> None:
         """Give back what is left, or leave the queue, and wait until the ledger has acknowledged it."""
-        if self._key is None or self.admission.state is AdmissionState.REFUSED:
+        if self._opening is None or self.admission.state is AdmissionState.REFUSED:
             return
         if self.unreachable and not self._heard:
             self._outbox.clear()  # No ledger has ever heard of this cycle: there is nothing to give back.
             return
         info, now = workflow.info(), workflow.now()
-        message = Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=self._key)
-        if envelope is not None and envelope.key == self._key:
+        key = self._opening.message.key
+        message = Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=key)
+        if envelope is not None and envelope.key == key:
             # A run that was reset speaks for itself alone: it can't close the envelope of the run before it.
             message = envelope.close(now).model_copy(update={"run_id": info.run_id})
         while not self._closed:
@@ -100,29 +147,32 @@ class LedgerLink:
                     lambda: self._closed, timeout=RESEND_AFTER, timeout_summary="waiting for the ledger's receipt"
                 )
 
-    def _decided(self) -> bool:
-        return self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED)
-
     def on_granted(self, message: Granted) -> None:
-        """The funds are held, and with them the slot."""
-        if message.key == self._key and not self._closed:
-            self.granted = message
-            self.admission = Admission(state=AdmissionState.GRANTED, message="admitted by the budget ledger")
+        """The funds are held; with an opening's, the slot."""
+        ask = self._asked(message.key)
+        if ask is not None and not self._closed:
+            ask.granted = message
+            ask.admission = Admission(state=AdmissionState.GRANTED, message="admitted by the budget ledger")
 
     def on_refused(self, message: Refused) -> None:
         """The ledger said no."""
-        if message.key == self._key:
-            self.admission = _decision(AdmissionState.REFUSED, message)
+        if ask := self._asked(message.key):
+            ask.admission = _decision(AdmissionState.REFUSED, message)
 
     def on_queued(self, message: Queued) -> None:
         """Not now."""
-        if message.key == self._key and self.admission.state is not AdmissionState.GRANTED:
-            self.admission = _decision(AdmissionState.QUEUED, message)
+        ask = self._asked(message.key)
+        if ask is not None and ask.admission.state is not AdmissionState.GRANTED:
+            ask.admission = _decision(AdmissionState.QUEUED, message)
 
     def on_closed(self, message: Closed) -> None:
         """The ledger has everything."""
-        if message.key == self._key:
+        if self._opening is not None and message.key == self._opening.message.key:
             self._closed = True
+
+    def _asked(self, key: str) -> _Ask | None:
+        """The ask that is being answered; None for one that is no longer asked."""
+        return next((ask for ask in (self._opening, self._topping) if ask and ask.message.key == key), None)
 
     def _send(self, signal: str, message: _Message) -> None:
         if (signal, message) not in self._outbox:  # else it waits there still, for a ledger that does not run

@@ -4,8 +4,10 @@ from pydantic import Field
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.ceilings import TurnBounds
     from domain.cycle import CycleRequest
     from domain.ledger import Limits
+    from domain.pricing import Price
     from domain.results import Frozen
     from engine.interface import CostOverride
     from workflows.policies import Policies
@@ -20,4 +22,6 @@ class CycleInput(Frozen):
     costs: CostOverride = CostOverride()
     design_token_cap: int = Field(90_000, ge=0)
     assess_token_cap: int = Field(30_000, ge=0)
+    turn_bounds: TurnBounds = TurnBounds()
+    price: Price | None = Field(None, description="of the request's model when the cycle was started; None: unknown")
     policies: Policies = Policies()

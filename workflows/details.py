@@ -28,7 +28,8 @@ def current_details(status: CycleStatus) -> str:
         blocks.append(f"Verdict: **{status.assessment.verdict.value}**" + (f" ({_plain(decided)})" if decided else ""))
     if status.failure:
         blocks.append(f"Failed: `{status.failure.code.value}` {_plain(status.failure.message)}")
-    blocks.append(f"Tokens: {status.tokens:,}. Cost: ${status.cost_usd}.")
+    unpriced = f" Not in it: {status.unpriced_tokens:,} tokens without a known price." if status.unpriced_tokens else ""
+    blocks.append(f"Tokens: {status.tokens:,}. Cost: ${status.cost_usd}.{unpriced}")
     return "\n\n".join(blocks)
 
 

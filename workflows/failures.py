@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
@@ -39,18 +39,25 @@ async def call(
     summary: str | None = None,
 ) -> R:
     """Run an activity to its end by its policy. Raises CycleFailed, or the cancel as it came."""
-    try:
-        result: R = await workflow.execute_activity(
-            activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
-        )
-    except ActivityError as error:
-        raise failure_of(error, activity) from error
-    return result
+    while True:
+        try:
+            result: R = await workflow.execute_activity(
+                activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
+            )
+        except ActivityError as error:
+            if _cut_by_reset(error):
+                continue
+            raise failure_of(error, activity) from error
+        return result
 
 
 def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     """The code and message of a failed activity. A cancelled activity has none: its error is raised as it is."""
     cause = error.cause
+    if _cut_by_reset(error):
+        return CycleFailed(
+            _SILENT.get(activity, ErrorCode.INTERNAL_ERROR), f"{activity}: the cycle was reset while it ran"
+        )
     if isinstance(cause, ActivityTimeout):
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
@@ -58,6 +65,13 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
             return CycleFailed(ErrorCode(cause.type), cause.message)
         return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}")
     raise error
+
+
+def _cut_by_reset(error: ActivityError) -> bool:
+    """Whether the server ended the activity for a reset of its workflow: the work is to be done again by this run."""
+    cause = error.cause
+    failure = cause.failure if isinstance(cause, FailureError) else None
+    return failure is not None and failure.HasField("reset_workflow_failure_info")
 
 
 def _silence(activity: str, cause: ActivityTimeout) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -16,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
         AdmissionState,
         CycleResult,
         CycleStatus,
-        DesignerKind,
         Failure,
         Outcome,
         Phase,
@@ -24,19 +22,19 @@ with workflow.unsafe.imports_passed_through():
         StrategyRef,
         folder_name,
     )
-    from domain.envelope import Envelope
     from domain.errors import ErrorCode
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
-    from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
+    from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
     from engine.interface import BacktestJob, TrainJob
     from workflows import search_attributes
     from workflows.admission import LedgerLink
-    from workflows.conversation import Answer, Spending, converse
+    from workflows.conversation import Answer, converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
     from workflows.failures import CycleFailed, call
+    from workflows.funds import Funds
     from workflows.policies import ActivityPolicy
 
 MAX_REASON = 500
@@ -66,8 +64,8 @@ class ResearchCycleWorkflow:
         self._refused_cancel = False
         self._cancel_reason: str | None = None
         self._ending: str | None = None
-        self._spending: Spending | None = None
         self._link = LedgerLink(start.request.budget_scope, start.limits, info.task_queue, start.policies.ledger)
+        self._funds = Funds(start, self._link)
         self._status = CycleStatus(
             cycle_id=info.workflow_id, run_id=info.run_id, request=start.request, started_at=workflow.now()
         )
@@ -106,22 +104,16 @@ class ResearchCycleWorkflow:
         self._index(
             search_attributes.SYMBOL.value_set(request.symbol), search_attributes.TIMEFRAME.value_set(request.timeframe)
         )
-        await self._admit(wait=request.queue)
+        self._enter(Phase.QUEUED)
+        admission = await self._funds.open(wait=request.queue)
+        if admission.state is AdmissionState.REFUSED:
+            raise _Stop(Outcome.REFUSED, admission.reason)
         await self._design()
         training = await self._train()
         self._pass(training_gate(training, request.thresholds))
         backtest = await self._backtest(training)
         self._pass(backtest_gate(backtest, request.thresholds))
         await self._assess()
-
-    async def _admit(self, wait: bool) -> None:
-        self._enter(Phase.QUEUED)
-        caps = self._caps()
-        admission = await self._link.open(caps, None, wait)
-        if admission.state is AdmissionState.REFUSED or self._link.granted is None:
-            raise _Stop(Outcome.REFUSED, admission.reason)
-        model = self._start.request.model or self._start.request.designer.value
-        self._spending = Spending(Envelope.opened(self._link.granted, caps), self._link, model)
 
     async def _design(self) -> None:
         self._enter(Phase.DESIGNING)
@@ -131,7 +123,7 @@ class ResearchCycleWorkflow:
         else:
             answer = await self._converse(
                 "design",
-                lambda granted, turn: DesignTurn(request=request, granted_run_id=granted, turn=turn),
+                lambda funded: DesignTurn(request=request, **dict(funded)),
                 lambda answer: answer.strategy is not None,
                 DesignAnswer,
                 self._start.policies.design,
@@ -179,7 +171,7 @@ class ResearchCycleWorkflow:
         self._enter(Phase.ASSESSING)
         answer = await self._converse(
             "assess",
-            lambda granted, turn: AssessTurn(status=self._status, granted_run_id=granted, turn=turn),
+            lambda funded: AssessTurn(status=self._status, **dict(funded)),
             lambda answer: answer.assessment is not None,
             AssessAnswer,
             self._start.policies.assess,
@@ -200,8 +192,7 @@ class ResearchCycleWorkflow:
             reason=reason,
             failure=failure,
             waiting_for=None,
-            tokens=self._spending.envelope.tokens_spent if self._spending else 0,
-            cost_usd=self._spending.envelope.spent_usd if self._spending else Decimal(0),
+            **self._spent(),
             ended_at=workflow.now(),
         )
         self._index(
@@ -224,46 +215,42 @@ class ResearchCycleWorkflow:
             )
             self._index(search_attributes.OUTCOME.value_set(Outcome.FAILED.value))
         self._ending = "the budget ledger's receipt"
-        await self._link.close(self._spending.envelope if self._spending else None)
+        await self._link.close(self._funds.envelope)
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._ending = None
 
     async def _converse(
         self,
         activity: str,
-        turn: Callable[[str, int], Frozen],
+        turn: Callable[[FundedTurn], Frozen],
         finished: Callable[[A], bool],
         answer_type: type[A],
         policy: ActivityPolicy,
         summary: str,
     ) -> A:
         phase = self._status.phase
-        while True:
-            if self._spending is None:
-                raise AssertionError("a conversation needs an envelope")
-            granted = self._spending.envelope.run_id
 
-            def next_turn(number: int, granted: str = granted) -> Frozen:
-                self._stop_if_cancelled()
-                return turn(granted, number)
+        def before_attempt() -> None:
+            self._stop_if_cancelled()
+            self._show()
 
-            try:
-                return await converse(
-                    activity,
-                    next_turn,
-                    finished,
-                    answer_type,
-                    self._spending,
-                    policy,
-                    self._start.policies.lost_answers,
-                    summary,
-                )
-            except CycleFailed as failure:
-                if failure.code is not ErrorCode.ENVELOPE_STALE:
-                    raise
-            # The cycle was reset: its envelope is the earlier run's, and this one needs its own.
-            await self._admit(wait=True)
+        async def reopen() -> None:
+            self._enter(Phase.QUEUED)
+            await self._funds.reopen(activity)
             self._enter(phase)
+
+        return await converse(
+            activity,
+            turn,
+            finished,
+            answer_type,
+            self._funds,
+            before_attempt,
+            reopen,
+            policy,
+            self._start.policies.lost_answers,
+            summary,
+        )
 
     async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
@@ -286,12 +273,6 @@ class ResearchCycleWorkflow:
         if self._status.strategy is None:
             raise AssertionError("the design has ended without a strategy")
         return self._status.strategy
-
-    def _caps(self) -> dict[str, int]:
-        """Tokens by activity. The offline designer and assessor call no model, and need none."""
-        if self._start.request.designer is DesignerKind.OFFLINE:
-            return {"design": 0, "assess": 0}
-        return {"design": self._start.design_token_cap, "assess": self._start.assess_token_cap}
 
     def _enter(self, phase: Phase) -> None:
         self._stop_if_cancelled()
@@ -323,20 +304,16 @@ class ResearchCycleWorkflow:
     @workflow.query
     def status(self) -> CycleStatus:
         """Everything known of the cycle so far."""
-        live: dict[str, object] = {"admission": self._link.admission}
+        live: dict[str, object] = {"admission": self._link.admission, "top_up": self._link.top_up_asked}
         if self._status.outcome is None:
-            live["waiting_for"] = self._link.unreachable or self._queue_place()
-            live["tokens"] = self._spending.envelope.tokens_spent if self._spending else 0
-            live["cost_usd"] = self._spending.envelope.spent_usd if self._spending else Decimal(0)
+            live |= {"waiting_for": self._link.waiting_for, **self._spent()}
         elif self._ending:
             live["waiting_for"] = self._link.unreachable or self._ending
         return self._status.model_copy(update=live)
 
-    def _queue_place(self) -> str | None:
-        admission = self._link.admission
-        if admission.state is not AdmissionState.QUEUED:
-            return None
-        return f"the budget ledger (place {admission.position} in its queue): {admission.message}"
+    def _spent(self) -> dict[str, object]:
+        funds = self._funds
+        return {"tokens": funds.tokens, "cost_usd": funds.usd, "unpriced_tokens": funds.unpriced}
 
     @workflow.update
     async def admission(self) -> Admission:
@@ -382,11 +359,13 @@ class ResearchCycleWorkflow:
     def granted(self, message: Granted) -> None:
         """From the ledger."""
         self._link.on_granted(message)
+        self._show()
 
     @workflow.signal
     def refused(self, message: Refused) -> None:
         """From the ledger."""
         self._link.on_refused(message)
+        self._show()
 
     @workflow.signal
     def queued(self, message: Queued) -> None:

@@ -24,6 +24,11 @@ def test_what_lost_answers_took_is_asked_for_again() -> None:
     assert next_turn(BOUNDS, turn=1, cap=30_000, settled=0, free=0) == TopUpNeeded(tokens=30_000)
 
 
+def test_more_is_asked_for_than_a_turn_that_has_to_close_at_once() -> None:
+    assert next_turn(BOUNDS, turn=2, cap=90_000, settled=5_000, free=10_000) == TopUpNeeded(tokens=40_000)
+    assert next_turn(BOUNDS, turn=2, cap=90_000, settled=5_000, free=50_000) == TurnFunds(tokens=30_000, closing=False)
+
+
 def test_what_the_conversation_used_itself_is_not() -> None:
     assert next_turn(BOUNDS, turn=5, cap=90_000, settled=80_000, free=10_000) is None
 
@@ -49,6 +54,6 @@ def test_no_turn_takes_more_than_is_free_or_leaves_too_little_to_close(
         assert funds.closing or free - funds.tokens >= closing
         assert funds.closing or turn < MAX_TURNS
     elif isinstance(funds, TopUpNeeded):
-        assert closing <= free + funds.tokens <= min(BOUNDS.most, cap - settled)
+        assert closing <= free + funds.tokens <= min(BOUNDS.most + closing, cap - settled)
     else:
         assert cap - settled < closing

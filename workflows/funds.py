@@ -1,0 +1,186 @@
+"""What a cycle may spend: its envelope, call by call, and where that does not suffice the ledger behind it.
+
+An envelope belongs to one run. A cycle that was reset replays the grant of its earlier run, may not spend from it, and
+opens one of its own, for what its phases have not used yet.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.ceilings import TurnFunds, next_turn
+    from domain.cycle import Admission, AdmissionState, CallUsage, DesignerKind, OnBudgetExhausted
+    from domain.envelope import Envelope, Ticket
+    from domain.errors import ErrorCode
+    from domain.ledger import Refusal
+    from domain.turns import FundedTurn
+    from workflows.admission import LedgerLink
+    from workflows.cycle_input import CycleInput
+    from workflows.failures import CycleFailed
+
+ASK_AGAIN = timedelta(minutes=1)
+"""A cycle that waits, and was refused a place in the queue, asks for one again after so long."""
+
+
+class Funds:
+    """One cycle's money. Phases are those that call a model: design, then assess."""
+
+    def __init__(self, start: CycleInput, link: LedgerLink) -> None:
+        self._caps = _caps(start)
+        self._bounds = start.turn_bounds
+        self._price = start.price
+        self._model = start.request.model or start.request.designer.value
+        self._patient = start.request.on_budget_exhausted is OnBudgetExhausted.WAIT
+        self._link = link
+        self._envelopes: tuple[Envelope, ...] = ()
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The one that is spent from; None before the first grant."""
+        return self._envelopes[-1] if self._envelopes else None
+
+    @property
+    def tokens(self) -> int:
+        """Settled and charged, over all envelopes of this cycle."""
+        return sum(envelope.tokens_spent for envelope in self._envelopes)
+
+    @property
+    def usd(self) -> Decimal:
+        """The cost of these, as far as there is a price."""
+        return sum((envelope.spent_usd for envelope in self._envelopes), Decimal(0))
+
+    @property
+    def unpriced(self) -> int:
+        """The part of the tokens that has no price."""
+        return sum(envelope.unpriced for envelope in self._envelopes)
+
+    async def open(self, wait: bool) -> Admission:
+        """Ask for a slot, and funds for all phases. The envelope is there if the answer is granted."""
+        return await self._open(self._caps, wait)
+
+    async def reopen(self, phase: str) -> None:
+        """Ask for a slot and what this phase and the later ones have not used yet.
+
+        Raises CycleFailed with budget_exhausted where the cycle does not wait for funds.
+        """
+        phases = list(self._caps)
+        left = {
+            name: max(0, cap - self._settled(name)) if phases.index(name) >= phases.index(phase) else 0
+            for name, cap in self._caps.items()
+        }
+        while (admission := await self._open(left, self._patient)).state is not AdmissionState.GRANTED:
+            await self._later_or_never(admission)
+
+    async def take(self, phase: str, turn: int) -> tuple[Ticket, FundedTurn]:
+        """The funds of one attempt of a turn, taken out of the envelope, topped up first where lost answers emptied it.
+
+        Raises CycleFailed: the phase has used up its cap; budget_exhausted where the cycle does not wait for a top-up;
+        envelope_stale where the ledger has no such envelope any more.
+        """
+        while True:
+            envelope = self._present
+            free, settled = envelope.free(phase), self._settled(phase)
+            funds = next_turn(self._bounds, turn, self._caps[phase], settled, free)
+            if funds is None:
+                raise _cap_reached(phase, settled, self._caps[phase])
+            more = 0 if isinstance(funds, TurnFunds) else funds.tokens
+            missing_usd = self._missing_usd(phase, free + more if more else funds.tokens)
+            if isinstance(funds, TurnFunds) and not missing_usd:
+                break
+            await self._top_up(phase, more, missing_usd)
+        after, ticket = envelope.take(phase, funds.tokens, self._ceiling_usd(funds.tokens), workflow.now())
+        self._keep(after)
+        return ticket, FundedTurn(
+            granted_run_id=envelope.run_id, turn=turn, ceiling_tokens=funds.tokens, closing=funds.closing
+        )
+
+    def settle(self, ticket: Ticket, usage: CallUsage | None) -> None:
+        """Book what the answer used; a turn without usage never reached a model and cost nothing."""
+        if usage is None:
+            self.put_back(ticket)
+            return
+        cost = self._price.cost(usage) if self._price else None
+        after, record = self._present.settle(ticket, usage, cost, workflow.now())
+        self._keep(after)
+        self._link.record(record)
+
+    def charge(self, ticket: Ticket) -> None:
+        """Keep the ceiling of an answer that may have been billed; a ceiling of nothing can't have been."""
+        if ticket.tokens == 0:
+            self.put_back(ticket)
+            return
+        after, record = self._present.charge(ticket, self._model, workflow.now())
+        self._keep(after)
+        self._link.record(record)
+
+    def put_back(self, ticket: Ticket) -> None:
+        """Give a ceiling back whose attempt provably cost nothing."""
+        self._keep(self._present.put_back(ticket))
+
+    @property
+    def _present(self) -> Envelope:
+        if self.envelope is None:
+            raise AssertionError("a conversation needs an envelope")
+        return self.envelope
+
+    def _keep(self, envelope: Envelope) -> None:
+        self._envelopes = (*self._envelopes[:-1], envelope)
+
+    def _settled(self, phase: str) -> int:
+        return sum(envelope.settled(phase) for envelope in self._envelopes)
+
+    def _ceiling_usd(self, tokens: int) -> Decimal | None:
+        return self._price.ceiling(tokens) if self._price else None
+
+    def _missing_usd(self, phase: str, tokens: int) -> Decimal:
+        """What the envelope lacks in dollars for these tokens, and for what is free in the other phases."""
+        free_usd = self._present.free_usd
+        if self._price is None or free_usd is None:
+            return Decimal(0)
+        others = (self._present.free(other) for other in self._caps if other != phase)
+        needed: Iterable[Decimal] = (self._price.ceiling(part) for part in (tokens, *others))
+        return max(Decimal(0), sum(needed, Decimal(0)) - free_usd)
+
+    async def _open(self, caps: dict[str, int], wait: bool) -> Admission:
+        granted, admission = await self._link.open(caps, self._ceiling_usd(sum(caps.values())), wait)
+        if granted is not None:
+            self._envelopes = (*self._envelopes, Envelope.opened(granted, caps))
+        return admission
+
+    async def _top_up(self, phase: str, tokens: int, usd: Decimal) -> None:
+        """Ask for more until it is granted. Raises CycleFailed where it isn't, or the envelope is no longer open."""
+        message = self._present.ask_more(
+            str(workflow.uuid4()), tokens, usd if self._price else None, self._patient, workflow.now()
+        )
+        granted, admission = await self._link.top_up(message)
+        if granted is not None:
+            self._keep(self._present.topped_up(granted, phase))
+        elif self._patient and admission.reason != Refusal.QUEUE_FULL.value:
+            # The one other reason to refuse somebody who waits: the ledger was restarted, or gave this run up.
+            raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the ledger has no open envelope of this cycle")
+        else:
+            await self._later_or_never(admission)
+
+    async def _later_or_never(self, admission: Admission) -> None:
+        if not self._patient:
+            raise CycleFailed(ErrorCode.BUDGET_EXHAUSTED, admission.message)
+        await workflow.sleep(ASK_AGAIN, summary="before the budget ledger is asked again")
+
+
+def _caps(start: CycleInput) -> dict[str, int]:
+    """Tokens by phase. The offline designer and assessor call no model, and a finished strategy needs no design."""
+    if start.request.designer is DesignerKind.OFFLINE:
+        return {"design": 0, "assess": 0}
+    return {"design": 0 if start.request.strategy else start.design_token_cap, "assess": start.assess_token_cap}
+
+
+def _cap_reached(phase: str, settled: int, cap: int) -> CycleFailed:
+    code = ErrorCode.DESIGN_INVALID if phase == "design" else ErrorCode.INTERNAL_ERROR
+    return CycleFailed(
+        code,
+        f"{phase} has used {settled:,} of its {cap:,} tokens and come to no end, and what is left pays for no further "
+        "turn; start the cycle again with another brief or a higher cap (docs/budget.md)",
+    )
