@@ -4,7 +4,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ OPEN_GATES = GateThresholds(
 BOUNDS = TurnBounds(most=9_000, closing=6_000)
 """Of one turn; the provider's usual usage is at most 6,000 tokens."""
 
-CAPS = {"design": 60_000, "assess": 24_000}
+CAPS = {"design": 60_000, "assess": 30_000}
 ENVELOPE = sum(CAPS.values())
 SILENCE = timedelta(seconds=2)
 """After which a worker is taken for dead, and a workflow's task for lost."""
@@ -138,6 +138,10 @@ class MeteredHouse:
         """As a person does with `research budget set`."""
         return await self.ledger.execute_update(BudgetWorkflow.set_limits, LimitsChange(tokens_per_day=tokens))
 
+    def working(self) -> AbstractAsyncContextManager[None]:
+        """A worker in this process."""
+        return working(self.client, self.scope, self.provider.url, self.root, self.store)
+
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker in a process of its own, at work. It is for the caller to end."""
         process = await asyncio.create_subprocess_exec(
@@ -155,14 +159,10 @@ class MeteredHouse:
 async def metered_house(client: Client, root: Path, *, staffed: bool = True) -> AsyncIterator[MeteredHouse]:
     """A house of its own. staffed: with a worker in this process."""
     scope = f"metered-{uuid.uuid4().hex[:8]}"
-    store = store_in(root)
-    try:
-        async with provider() as provider_:
-            house = MeteredHouse(client, provider_, store, root, scope)
-            if not staffed:
-                yield house
-                return
-            async with working(client, scope, provider_.url, root, store):
-                yield house
-    finally:
-        store.close()
+    async with AsyncExitStack() as stack:
+        store = store_in(root)
+        stack.callback(store.close)
+        house = MeteredHouse(client, await stack.enter_async_context(provider()), store, root, scope)
+        if staffed:
+            await stack.enter_async_context(house.working())
+        yield house

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import psutil
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import AdmissionState, CallUsage, Outcome
@@ -68,18 +67,16 @@ async def test_a_worker_that_is_killed_in_a_call_leaves_it_charged_and_another_g
 
     async with metered_house(temporal_env.client, tmp_path, staffed=False) as house:
         house.provider.deed = deed
-        first = await house.worker_process()
+        worker = await house.worker_process()
         cycle, _ = await house.start()
         await house.provider.until(lambda books: books.working == 1 and len(books.bills) == 3)
-        psutil.Process(first.pid).kill()
-        await first.wait()
-        second = await house.worker_process()
-        assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
-        done.set()
-        await house.provider.until(lambda books: books.working == 0)
-        entries = await house.entries()
-        second.kill()
-        await second.wait()
+        worker.kill()
+        await worker.wait()
+        async with house.working():
+            assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
+            done.set()
+            await house.provider.until(lambda books: books.working == 0)
+            entries = await house.entries()
 
     assert differences(entries.entries, house.provider.bills) == []
     assert [entry.seq for entry in entries.entries if entry.state == "charged"] == [4]
