@@ -110,6 +110,11 @@ def render_status(status: StatusView, *, verbose: bool = False) -> RenderableTyp
     return Group(*parts[:-1])
 
 
+def _cost(cycle: CycleStatus) -> str:
+    unpriced = f", and {count(cycle.unpriced_tokens)} of them without a known price" if cycle.unpriced_tokens else ""
+    return f"{count(cycle.tokens)}, {money(cycle.cost_usd)}{unpriced}"
+
+
 def render_story(view: CycleView) -> RenderableType:
     """Everything about one cycle, from its request to where its results lie."""
     cycle = view.cycle
@@ -127,7 +132,7 @@ def render_story(view: CycleView) -> RenderableType:
             ("Memory", cycle.memory_snapshot or ""),
             ("Started", moment(cycle.started_at)),
             ("Ended", moment(cycle.ended_at) if cycle.ended_at else ""),
-            ("Tokens", f"{count(cycle.tokens)}, {money(cycle.cost_usd)}"),
+            ("Tokens", _cost(cycle)),
             ("Step", step_of(view)),
             ("Retry", retry_of(view.live)),
         ),

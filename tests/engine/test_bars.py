@@ -143,7 +143,7 @@ def test_a_set_under_another_sets_name_is_refused(tmp_path: Path) -> None:
     ("name", "content"),
     [
         ("notes.csv.gz", b"not gzip"),
-        ("MINE_1h.csv.gz", gzip.compress(b"timestamp,open\n1,2\n")),
+        ("MINE_1h.csv.gz", gzip.compress(b"timestamp,open\n1,2\n", mtime=0)),
         ("EURUSD_1h (copy).csv.gz", (SAMPLES / "EURUSD_1h.csv.gz").read_bytes()),
         ("GBPUSD_1h.csv.gz", (SAMPLES / "EURUSD_1h.csv.gz").read_bytes()),
     ],
