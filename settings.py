@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
-from domain.ledger import Limits
+from domain.ledger import Limits, LimitsChange
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
@@ -158,9 +158,22 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """What a new ledger starts with. A running one keeps its own until `research budget set`."""
+        """What a new ledger starts with. A running one hears of `named_limits` alone."""
         return Limits(
             tokens_per_day=self.daily_token_budget,
             usd_per_day=self.daily_usd_budget,
             max_active_cycles=self.max_active_cycles,
+        )
+
+    @property
+    def named_limits(self) -> LimitsChange:
+        """The limits that somebody has set, by the environment or a file; a default says nothing to a running ledger.
+
+        To take the setting of a limit away says nothing either: `research budget set` changes it then.
+        """
+        named = self.model_fields_set
+        return LimitsChange(
+            tokens_per_day=self.daily_token_budget if "daily_token_budget" in named else None,
+            usd_per_day=self.daily_usd_budget,
+            max_active_cycles=self.max_active_cycles if "max_active_cycles" in named else None,
         )

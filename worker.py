@@ -10,7 +10,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from decimal import Decimal
 from enum import StrEnum
 
 from temporalio.client import Client
@@ -26,12 +25,12 @@ from activities.design import DesignActivity
 from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
-from client.budget import budget_status
 from client.connection import Unreachable, connect
 from client.exits import CommandError, leave
+from client.limits import tell_limits
 from client.namespace import add_search_attributes
 from domain.errors import ResearchError
-from domain.ledger import BudgetStatus, Limits
+from domain.ledger import LimitsChange
 from engine.embedded import EmbeddedEngine
 from engine.interface import Engine, Places
 from engine.pool import JobPool
@@ -132,8 +131,8 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
                 log.error("%s", error)
             activities = orchestrator_activities(client, settings, store)
             await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
-            comparing = asyncio.create_task(_compare_limits(client, settings.limits))
-            stack.callback(comparing.cancel)
+            telling = asyncio.create_task(_tell_limits(client, settings.named_limits))
+            stack.callback(telling.cancel)
         if role is not Role.ORCHESTRATOR:
             pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
             engine = EmbeddedEngine(pool, places(settings))
@@ -143,38 +142,10 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
         yield
 
 
-async def _compare_limits(client: Client, limits: Limits) -> None:
-    """Tell where the settings' limits are without effect, because the ledger runs and keeps its own."""
-    try:
-        ledger = await budget_status(client)
-    except (CommandError, RPCError) as error:
-        log.info("the ledger's limits could not be compared with the settings: %s", error)
-        return
-    if ledger and (difference := difference_of(limits, ledger)):
-        log.warning("%s", difference)
-
-
-def difference_of(limits: Limits, ledger: BudgetStatus) -> str | None:
-    """Where the ledger's limits are not those of the settings, and what to type to have these; None where they are."""
-    compared = (
-        ("--tokens", "tokens a day", limits.tokens_per_day, ledger.daily_budget),
-        ("--usd", "dollars a day", limits.usd_per_day, ledger.daily_usd_budget),
-        ("--max-active", "cycles at once", limits.max_active_cycles, ledger.max_active_cycles),
-    )
-    differing = [row for row in compared if row[2] != row[3]]
-    if not differing:
-        return None
-    told = ", ".join(f"{_limit(ours)} {what} (the ledger has {_limit(its)})" for _, what, ours, its in differing)
-    options = " ".join(f"{option} {_limit(ours)}" for option, _, ours, _ in differing)
-    return (
-        f"the settings' {told} have no effect: the running ledger keeps its limits. "
-        f"To have those of the settings: `research budget set {options}`"
-    )
-
-
-def _limit(value: int | Decimal | None) -> str:
-    """As the command takes it."""
-    return "none" if value is None else str(value)
+async def _tell_limits(client: Client, named: LimitsChange) -> None:
+    """Tell the ledger the settings' limits, in a task of its own, as the ledger may need this very worker to hear."""
+    if news := await tell_limits(client, named):
+        log.warning("%s", news)
 
 
 async def serve(settings: Settings, role: Role = Role.ALL) -> None:

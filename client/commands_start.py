@@ -214,8 +214,9 @@ def _start(
 
     from rich.console import Group
 
-    from client.cycles import reach, start_cycle, talk
+    from client.cycles import reach, require_worker, start_cycle, talk
     from client.dev import dev_stack
+    from client.limits import tell_limits
     from client.live import exit_of, how_to_return, watch
     from client.looks import look_at
     from client.render_cycle import render_cycle
@@ -230,6 +231,9 @@ def _start(
             if dev:
                 reaching = (await stack.enter_async_context(dev_stack(settings, call.screen.note))).settings
             client = await reach(reaching)
+            await require_worker(client, reaching.task_queue)
+            if news := await tell_limits(client, reaching.named_limits):
+                call.screen.note(f"note: {news}")
             started = await start_cycle(client, reaching, request)
             _tell_admission(call, started, stay=stay)
             if not stay:

@@ -27,6 +27,7 @@ from client.pending import Live, pending_work
 from client.views import ListedCycle, Started
 from domain.cycle import Admission, CycleRequest, CycleStatus, Outcome
 from domain.errors import ResearchError
+from domain.pricing import price_of
 from engine.interface import CostOverride
 from settings import Settings
 from workflows.cycle_input import CycleInput
@@ -89,7 +90,7 @@ def new_cycle_id(now: datetime) -> str:
 
 async def start_cycle(client: Client, settings: Settings, request: CycleRequest) -> Started:
     """Start a cycle and learn its admission in one message. Nothing is started while no worker polls."""
-    await _require_worker(client, settings.task_queue)
+    await require_worker(client, settings.task_queue)
     cycle_id = new_cycle_id(datetime.now(UTC))
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         CYCLE_WORKFLOW,
@@ -98,6 +99,7 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
         task_queue=settings.task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        execution_timeout=settings.policies.life,
         static_summary=_summary(request),
     )
     try:
@@ -132,6 +134,7 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
         costs=CostOverride(commission=settings.commission, half_spread=settings.half_spread),
         design_token_cap=settings.design_token_cap,
         assess_token_cap=settings.assess_token_cap,
+        price=price_of(request.model),
         policies=settings.policies,
     )
 
@@ -166,13 +169,15 @@ async def _ended(
 
 def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> CycleStatus:
     """The status of a cycle that was closed from outside, and so could neither say nor record how it ended."""
-    how = description.status.name.lower() if description.status else "closed"
+    how = f"{description.status.name.lower() if description.status else 'closed'} from outside"
+    if description.status is WorkflowExecutionStatus.TIMED_OUT:
+        how = "ended by the server, since it lived longer than a cycle may (the policy `life`)"
     by_hand = description.status is WorkflowExecutionStatus.TERMINATED
     return status.model_copy(
         update={
             "outcome": Outcome.CANCELLED if by_hand else Outcome.FAILED,
             "stopped_in": status.phase,
-            "reason": f"{how} from outside: nothing was recorded; the budget ledger frees its place by itself",
+            "reason": f"{how}: nothing was recorded; the budget ledger frees its place by itself",
             "waiting_for": None,
             "ended_at": description.close_time,
         }
@@ -288,7 +293,7 @@ def no_worker(what: str) -> CommandError:
     return CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "no_worker", f"{what}; nothing is lost", NEXT_WORKER)
 
 
-async def _require_worker(client: Client, task_queue: str) -> None:
+async def require_worker(client: Client, task_queue: str) -> None:
     """Wait a little until a worker polls the queue. Raises the error that says how to start one."""
     deadline = asyncio.get_running_loop().time() + WORKER_PATIENCE
     while not await is_polled(client, task_queue):

@@ -32,7 +32,10 @@ def refusal_mend(admission: Admission) -> str:
     if admission.reason == Refusal.BUDGET_PAUSED:
         return "`research budget resume` lets cycles in again"
     if admission.reason == Refusal.BUDGET_EXHAUSTED and admission.limit is not None and admission.deficit:
-        return f"`research budget set --tokens {admission.limit + admission.deficit}` makes room, {again}"
+        # Only the ledger knows what is held besides, where a limit was lowered below it.
+        room = admission.message or f"`research budget set --tokens {admission.limit + admission.deficit}` makes room."
+        needed = (admission.remaining or 0) + admission.deficit
+        return f"{room} Or {again}." if needed <= admission.limit else room
     return "try again later; `research budget` shows the day"
 
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import timedelta
 from decimal import Decimal
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from domain.ledger import LimitsChange
 from settings import PROJECT, Settings
 
 PROJECT_FILE = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -63,6 +65,16 @@ def test_gates_and_limits_follow_their_variables(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AGENT_DAILY_USD_BUDGET", "12.50")
     assert Settings().thresholds.backtest_min_trades == 20
     assert Settings().limits.usd_per_day == Decimal("12.50")
+
+
+def test_only_limits_that_somebody_has_set_are_named_to_a_running_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DAILY_TOKEN_BUDGET", "500000")  # the default, but said
+    assert Settings().named_limits == LimitsChange(tokens_per_day=500_000)
+
+
+def test_how_long_a_cycle_may_live_is_a_setting_as_the_other_policies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESEARCH_POLICIES__LIFE", "P30D")
+    assert Settings().policies.life == timedelta(days=30)
 
 
 def test_a_setting_that_does_not_fit_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,8 +72,14 @@ _TURN = ActivityPolicy(
 
 
 class Policies(Frozen):
-    """One row an activity."""
+    """One row an activity, and what bounds the whole cycle."""
 
+    life: timedelta = Field(
+        timedelta(days=90),
+        gt=timedelta(0),
+        description="after this long the server ends a cycle, also one whose worker never comes back; unrecorded, "
+        "and the ledger's sweep frees its place. For who starts a cycle: its execution timeout",
+    )
     design: ActivityPolicy = _TURN
     train: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(hours=4), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5

@@ -217,6 +217,20 @@ REFUSALS = {
         "short of 100,000 tokens (limit 500,000, used 480,000, remaining 20,000); it resets ",
         "research budget set --tokens 600000",
     ),
+    "budget_exhausted below what is held": (
+        Admission(
+            state=AdmissionState.REFUSED,
+            reason="budget_exhausted",
+            message="Too few. `research budget set --tokens 240000` makes room.",
+            used=0,
+            remaining=0,
+            deficit=120_000,
+            limit=1_000,
+            next_reset="2026-03-02T00:00:00Z",
+        ),
+        "short of 120,000 tokens (limit 1,000, used 0, remaining 0); it resets ",
+        "research budget set --tokens 240000",
+    ),
     "active_operation_exists": (
         Admission(state=AdmissionState.REFUSED, reason="active_operation_exists", active_ids=("cycle-1",)),
         "cycle-1 is active",
@@ -236,6 +250,13 @@ def test_a_refusal_tells_what_was_missing_and_the_command_that_mends_it(admissio
 
     assert words in refusal_message(started)
     assert mend in refusal_mend(admission)
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(500_000, True), (100_000, False)])
+def test_waiting_is_offered_only_where_a_new_day_would_suffice(limit: int, waits: bool):
+    admission = REFUSALS["budget_exhausted"][0].model_copy(update={"limit": limit})
+
+    assert ("--queue" in refusal_mend(admission)) is waits
 
 
 def test_values_are_written_as_people_write_them():

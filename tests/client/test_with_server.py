@@ -6,16 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from client.budget import budget_status
 from client.cycles import fetch
 from client.looks import LazyRecords
 from domain.cycle import CycleStatus, Outcome, Phase
-from worker import difference_of
 
 OPEN_GATES = (
     "training_min_skill=0",
@@ -194,19 +191,6 @@ async def test_limits_are_set_and_shown(reaching):
 
     assert (changed.json["daily_budget"], changed.json["daily_usd_budget"]) == (400_000, "2.50")
     assert (lifted.json["daily_budget"], lifted.json["daily_usd_budget"]) == (500_000, None)
-
-
-async def test_limits_of_the_settings_that_a_running_ledger_does_not_take_are_told(place, temporal_env):
-    ledger = await budget_status(temporal_env.client)
-    assert ledger is not None
-    same = place.settings.limits.model_copy(update={"tokens_per_day": ledger.daily_budget})
-
-    told = difference_of(same.model_copy(update={"max_active_cycles": 7, "usd_per_day": Decimal("2.50")}), ledger)
-
-    assert difference_of(same, ledger) is None
-    assert told is not None
-    assert "7 cycles at once (the ledger has 1)" in told
-    assert told.endswith("`research budget set --usd 2.50 --max-active 7`")
 
 
 async def test_entries_and_history_are_of_the_ledgers_day(reaching):

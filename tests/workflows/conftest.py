@@ -143,6 +143,7 @@ class House:
             id=f"cycle-{uuid.uuid4().hex[:12]}",
             task_queue=self.queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            execution_timeout=(policies or Policies()).life,
         )
         admission = await self.client.execute_update_with_start_workflow(
             ResearchCycleWorkflow.admission, start_workflow_operation=operation
