@@ -1,6 +1,8 @@
 """What the ledger needs of the Temporal server: that it runs, and what became of the runs that hold its envelopes."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -9,6 +11,8 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.ended_runs import READING, Reading, calls_of
+from activities.heartbeat import beating
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import (
     BUDGET_WORKFLOW,
@@ -22,7 +26,10 @@ from domain.ledger import (
 )
 
 AT_ONCE = 10
-"""Runs described at the same time."""
+"""Runs looked at, and histories held in memory, at the same time."""
+
+PATIENCE = 0.6
+"""The part of an attempt's time after which it answers with what it has found."""
 
 SUMMARY = "the budget ledger: grants cycles their tokens and dollars"
 
@@ -76,6 +83,7 @@ class BudgetActivities:
     """The ledger's own activities and the one by which cycles see that it runs."""
 
     client: Client
+    reading: Reading = READING
 
     @activity.defn(name="ensure_budget")
     async def ensure_budget(self, ensure: EnsureBudget) -> None:
@@ -87,20 +95,47 @@ class BudgetActivities:
 
     @activity.defn(name="describe_holders")
     async def describe_holders(self, runs: list[RunRef]) -> list[RunReport]:
-        """What became of each run. One that it can't tell is unknown; one that it has forgotten has ended."""
+        """What became of each run, and the calls of those that ended. One that the server has forgotten has ended.
+
+        Unknown is one that can't be told now, because the server gives no answer, or none within this attempt's time,
+        or because the answer holds enough calls already: the next sweep asks again.
+        """
+        found: dict[str, RunReport] = {}
         free = asyncio.Semaphore(AT_ONCE)
 
-        async def report(run: RunRef) -> RunReport:
+        async def look_at(run: RunRef) -> None:
             async with free:
-                return RunReport(run_id=run.run_id, fate=await self._fate(run))
+                found[run.run_id] = await self._report(run)
 
-        return list(await asyncio.gather(*(report(run) for run in runs)))
+        allowed = activity.info().start_to_close_timeout
+        async with beating(f"looking at {len(runs)} runs"):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.gather(*map(look_at, runs)), allowed.total_seconds() * PATIENCE if allowed else None
+                )
+        return self._in_one_answer(found.get(run.run_id) or _unknown(run) for run in runs)
 
-    async def _fate(self, run: RunRef) -> RunFate:
+    async def _report(self, run: RunRef) -> RunReport:
         try:
             found = await self.client.get_workflow_handle(run.cycle_id, run_id=run.run_id).describe()
+            if found.status is WorkflowExecutionStatus.RUNNING:
+                return RunReport(run_id=run.run_id, fate=RunFate.RUNNING)
+            return RunReport(
+                run_id=run.run_id, fate=RunFate.ENDED, calls=await calls_of(self.client, run, self.reading)
+            )
         except RPCError as error:
             # An id that the server calls invalid belongs to no run at all.
             nobody = error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT)
-            return RunFate.ENDED if nobody else RunFate.UNKNOWN
-        return RunFate.RUNNING if found.status is WorkflowExecutionStatus.RUNNING else RunFate.ENDED
+            return RunReport(run_id=run.run_id, fate=RunFate.ENDED) if nobody else _unknown(run)
+
+    def _in_one_answer(self, reports: Iterable[RunReport]) -> list[RunReport]:
+        told, room = list[RunReport](), self.reading.room
+        for report in reports:
+            size = len(report.model_dump_json()) if report.calls else 0
+            told.append(report if size <= room else _unknown(report))
+            room -= min(size, room)
+        return told
+
+
+def _unknown(run: RunRef | RunReport) -> RunReport:
+    return RunReport(run_id=run.run_id, fate=RunFate.UNKNOWN)
