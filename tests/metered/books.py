@@ -13,7 +13,8 @@ def differences(entries: Iterable[Entry], bills: Iterable[Bill]) -> list[str]:
     """In words; none where every settled call is one bill, exactly, and every other bill is covered by a charged call.
 
     The calls of a run are made one after the other, so entries and bills of a run have the same order. A charged call
-    has a bill or none: its request may never have reached the provider.
+    has a bill or none: its request may never have reached the provider. So that it is not taken for its neighbour, no
+    two calls of a run should use the same.
     """
     found: list[str] = []
     booked: dict[str, list[Entry]] = defaultdict(list)

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 
@@ -78,11 +80,12 @@ class MeteredHouse:
         """The ledger of this house, whichever run of it serves."""
         return self.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(self.scope))
 
-    async def open_ledger(self, tokens: int, active: int = 1, **settings: Any) -> None:
-        """Start the house's ledger, in whose place a cycle would else start one."""
+    async def open_ledger(self, tokens: int, active: int = 1, usd: Decimal | None = None, **settings: Any) -> None:
+        """Start the house's ledger, in whose place a cycle would else start one. settings: of its BudgetInput."""
+        limits = Limits(tokens_per_day=tokens, usd_per_day=usd, max_active_cycles=active)
         await self.client.start_workflow(
             BudgetWorkflow.run,
-            BudgetInput(limits=Limits(tokens_per_day=tokens, max_active_cycles=active), **settings),
+            BudgetInput(limits=limits, **settings),
             id=self.ledger.id,
             task_queue=self.scope,
             task_timeout=SILENCE,
@@ -97,16 +100,16 @@ class MeteredHouse:
             model=MODEL,
             thresholds=OPEN_GATES,
             budget_scope=self.scope,
-        )
+        ).model_copy(update=changes)
         operation = WithStartWorkflowOperation(
             ResearchCycleWorkflow.run,
             CycleInput(
-                request=request.model_copy(update=changes),
+                request=request,
                 engine_queue=f"{self.scope}-engine",
                 design_token_cap=CAPS["design"],
                 assess_token_cap=CAPS["assess"],
                 turn_bounds=BOUNDS,
-                price=price_of(MODEL),
+                price=price_of(request.model),
                 policies=hasty(),
             ),
             id=f"cycle-{uuid.uuid4().hex[:12]}",
@@ -125,6 +128,11 @@ class MeteredHouse:
             while not condition(status := await cycle.query(ResearchCycleWorkflow.status)):
                 await asyncio.sleep(0.05)
         return status
+
+    async def details(self, cycle: Cycle) -> str:
+        """What the Web UI shows of the cycle."""
+        metadata = await cycle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+        return metadata.current_details
 
     async def balance(self) -> BudgetStatus:
         """The ledger's status."""

@@ -68,6 +68,7 @@ async def test_a_worker_that_is_killed_in_a_call_leaves_it_charged_and_another_g
     async with metered_house(temporal_env.client, tmp_path, staffed=False) as house:
         house.provider.deed = deed
         worker = await house.worker_process()
+        await house.open_ledger(tokens=ENVELOPE)
         cycle, _ = await house.start()
         await house.provider.until(lambda books: books.working == 1 and len(books.bills) == 3)
         worker.kill()
