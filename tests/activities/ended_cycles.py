@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
 
 from activities.budget import BudgetActivities
@@ -27,9 +29,10 @@ from activities.heartbeat import beating
 from domain.cycle import CallUsage
 from domain.envelope import Envelope, Ticket, ask_to_open
 from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
-from domain.ledger import Closed, Granted, Record, RunRef, RunReport
+from domain.ledger import BudgetInput, Closed, Granted, Limits, Record, RunRef, RunReport
 from domain.pricing import PRICES, Price
 from domain.turns import Answer, FundedTurn
+from workflows.budget import BudgetWorkflow
 
 MODEL = "claude-haiku-5-5"
 CAPS = {"design": 900_000, "assess": 600_000}
@@ -301,6 +304,36 @@ class House:
             envelope, record = envelope.charge(ticket, MODEL, datetime.fromtimestamp(end, tz=UTC))
             records.append(record)
         return tuple(records)
+
+
+@asynccontextmanager
+async def ended_house(client: Client) -> AsyncIterator[House]:
+    """A house of its own."""
+    queue, turns = f"ended-{uuid.uuid4().hex[:8]}", Turns()
+    ledger = await client.start_workflow(
+        BudgetWorkflow.run,
+        BudgetInput(limits=Limits(tokens_per_day=100_000_000, max_active_cycles=40)),
+        id=f"budget/{queue}",
+        task_queue=f"{queue}-ledger",
+    )
+    async with (
+        Worker(client, task_queue=queue, workflows=[ScriptedCycle]),
+        Worker(
+            client,
+            task_queue=f"{queue}-turns",
+            activities=[turns.design, turns.assess],
+            max_heartbeat_throttle_interval=timedelta(seconds=0.1),
+        ),
+        Worker(
+            client,
+            task_queue=f"{queue}-ledger",
+            workflows=[BudgetWorkflow],
+            activities=[BudgetActivities(client).describe_holders],
+        ),
+    ):
+        yield House(client, queue, client.get_workflow_handle(ledger.id), turns)
+        turns.release.set()
+        await ledger.terminate("the test is over")
 
 
 def ref(cycle: Cycle) -> RunRef:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -17,7 +16,6 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.budget import BudgetActivities
 from activities.ended_runs import Reading
 from domain.ledger import BudgetInput, Limits, RecordKind, RunFate, RunRef, RunReport
 from domain.ledger_messages import LimitsChange
@@ -34,7 +32,7 @@ from .ended_cycles import (
     House,
     ScriptedCycle,
     Step,
-    Turns,
+    ended_house,
     events,
     has,
     is_a_turn,
@@ -48,33 +46,8 @@ QUIET = [fate for fate in Fate if fate is not Fate.HANGS]
 
 @pytest_asyncio.fixture
 async def house(temporal_env: WorkflowEnvironment) -> AsyncIterator[House]:
-    client, queue, turns = temporal_env.client, f"ended-{uuid.uuid4().hex[:8]}", Turns()
-    ledger = await client.start_workflow(
-        BudgetWorkflow.run,
-        BudgetInput(limits=Limits(tokens_per_day=100_000_000, max_active_cycles=40)),
-        id=f"budget/{queue}",
-        task_queue=f"{queue}-ledger",
-    )
-    async with AsyncExitStack() as workers:
-        for worker in (
-            Worker(client, task_queue=queue, workflows=[ScriptedCycle]),
-            Worker(
-                client,
-                task_queue=f"{queue}-turns",
-                activities=[turns.design, turns.assess],
-                max_heartbeat_throttle_interval=timedelta(seconds=0.1),
-            ),
-            Worker(
-                client,
-                task_queue=f"{queue}-ledger",
-                workflows=[BudgetWorkflow],
-                activities=[BudgetActivities(client).describe_holders],
-            ),
-        ):
-            await workers.enter_async_context(worker)
-        yield House(client, queue, client.get_workflow_handle(ledger.id), turns)
-        turns.release.set()
-        await ledger.terminate("the test is over")
+    async with ended_house(temporal_env.client) as house:
+        yield house
 
 
 async def test_every_kind_of_call_is_booked_as_the_cycle_booked_it(house: House) -> None:
