@@ -11,7 +11,7 @@ def refusal_message(started: Started) -> str:
     admission = started.admission
     if admission.reason == Refusal.ACTIVE_OPERATION_EXISTS:
         return f"{started.cycle_id} was refused: {_active(admission)}"
-    if admission.reason == Refusal.BUDGET_EXHAUSTED and admission.deficit is not None:
+    if admission.reason == Refusal.BUDGET_EXHAUSTED and admission.deficit:
         return (
             f"{started.cycle_id} was refused: the day's budget is short of {count(admission.deficit)} tokens "
             f"(limit {_count(admission.limit)}, used {_count(admission.used)}, "
@@ -36,7 +36,7 @@ def refusal_mend(admission: Admission) -> str:
         room = admission.message or f"`research budget set --tokens {admission.limit + admission.deficit}` makes room."
         needed = (admission.remaining or 0) + admission.deficit
         return f"{room} Or {again}." if needed <= admission.limit else room
-    return "try again later; `research budget` shows the day"
+    return "`research budget` shows the day"
 
 
 def _active(admission: Admission) -> str:

@@ -231,6 +231,19 @@ REFUSALS = {
         "short of 120,000 tokens (limit 1,000, used 0, remaining 0); it resets ",
         "research budget set --tokens 240000",
     ),
+    "budget_exhausted in dollars": (
+        Admission(
+            state=AdmissionState.REFUSED,
+            reason="budget_exhausted",
+            message="$2 are needed and $1 of $5 are free. `research budget set --usd 6` makes room now.",
+            used=480_000,
+            remaining=20_000,
+            deficit=0,
+            limit=500_000,
+        ),
+        "was refused: $2 are needed and $1 of $5 are free. `research budget set --usd 6` makes room now.",
+        "`research budget` shows the day",
+    ),
     "active_operation_exists": (
         Admission(state=AdmissionState.REFUSED, reason="active_operation_exists", active_ids=("cycle-1",)),
         "cycle-1 is active",
