@@ -286,13 +286,9 @@ class House:
         [report] = await self.reports([ref(cycle)])
         return report
 
-    async def reports(
-        self, runs: Sequence[RunRef], reading: Reading = READING, patience: timedelta = timedelta(seconds=20)
-    ) -> list[RunReport]:
-        """What the sweep finds out about these runs. patience: what its policy allows an attempt."""
-        environment = ActivityEnvironment()
-        environment.info = dataclasses.replace(environment.info, start_to_close_timeout=patience)
-        return await environment.run(BudgetActivities(self.client, reading).describe_holders, list(runs))
+    async def reports(self, runs: Sequence[RunRef], **options: Any) -> list[RunReport]:
+        """What the sweep finds out about these runs."""
+        return await sweep(self.client, runs, **options)
 
     async def told_by_its_envelope(self, cycle: Cycle) -> tuple[Record, ...]:
         """The records that an ended run made, and those that it would have made of what was in flight."""
@@ -304,6 +300,15 @@ class House:
             envelope, record = envelope.charge(ticket, MODEL, datetime.fromtimestamp(end, tz=UTC))
             records.append(record)
         return tuple(records)
+
+
+async def sweep(
+    client: Client, runs: Sequence[RunRef], reading: Reading = READING, patience: timedelta = timedelta(seconds=20)
+) -> list[RunReport]:
+    """What the ledger's own activity says of these runs. patience: what its policy allows an attempt."""
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, start_to_close_timeout=patience)
+    return await environment.run(BudgetActivities(client, reading).describe_holders, list(runs))
 
 
 @asynccontextmanager
