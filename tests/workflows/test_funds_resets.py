@@ -1,0 +1,104 @@
+"""Cycles that cost tokens and are reset in the Web UI: every call is booked once, on the run that made it."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.testing import WorkflowEnvironment
+
+from domain.cycle import Outcome
+from tests.metered.books import differences
+from tests.metered.house import BOUNDS, ENVELOPE, Cycle, MeteredHouse, metered_house
+from tests.metered.provider import Call, Deed
+from workflows.research_cycle import ResearchCycleWorkflow
+
+Turn = tuple[str, int]
+
+DESIGN = [("design", turn) for turn in range(1, 8)]
+ASSESS = [("assess", turn) for turn in range(1, 4)]
+
+RESETS = [
+    pytest.param(("design", 3), None, [*DESIGN, *ASSESS], 2 * ENVELOPE, id="at_its_opening"),
+    pytest.param(("design", 4), ("design", 4), [*DESIGN[3:], *ASSESS], ENVELOPE + BOUNDS.most, id="in_mid_design"),
+    pytest.param(("assess", 1), ("backtest", 1), ASSESS, ENVELOPE + BOUNDS.most, id="between_phases"),
+]
+
+
+@pytest.mark.parametrize(("held", "point", "again", "limit"), RESETS)
+async def test_a_reset_cycle_goes_on_in_an_envelope_of_its_own_and_what_was_billed_is_booked(
+    held: Turn,
+    point: Turn | None,
+    again: list[Turn],
+    limit: int,
+    temporal_env: WorkflowEnvironment,
+    tmp_path: Path,
+) -> None:
+    """held: the request under way when it is reset, which the provider bills too. point: the activity before whose
+    asking it is reset; None: before its first message. limit: with the lost call, no more than what is left to do.
+    """
+    done = asyncio.Event()
+
+    async def deed(call: Call, nth: int) -> Deed:
+        if (call.phase, call.turn) == held and not done.is_set():
+            await done.wait()
+        return Deed.ANSWER
+
+    async with metered_house(temporal_env.client, tmp_path) as house:
+        house.provider.deed = deed
+        await house.open_ledger(tokens=limit)
+        cycle, _ = await house.start()
+        await house.provider.until(lambda books: books.working == 1 and _turn(books.calls[-1]) == held)
+        now = await reset(house, cycle, point)
+        done.set()
+        result = await asyncio.wait_for(now.result(), 60)
+        await house.provider.until(lambda books: books.working == 0)
+        entries, balance = await house.entries(), await house.balance()
+
+    bills = house.provider.bills
+    before = [bill for bill in bills if bill.call.run_id != now.run_id]
+    after = [bill for bill in bills if bill.call.run_id == now.run_id]
+    assert [_turn(bill.call) for bill in after] == again
+    assert _turn(before[-1].call) == held
+    assert differences(entries.entries, bills) == []
+    charged = [(entry.run_id, entry.seq) for entry in entries.entries if entry.state == "charged"]
+    assert charged == [(before[0].call.run_id, len(before))]
+    replayed = before[:-1] if point else []
+    assert (result.outcome, result.tokens) == (Outcome.COMPLETED, sum(bill.usage.total for bill in replayed + after))
+    assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
+
+
+def _turn(call: Call) -> Turn:
+    return call.phase, call.turn
+
+
+async def reset(house: MeteredHouse, cycle: Cycle, point: Turn | None) -> Cycle:
+    """As by a person in the Web UI, to the workflow task that asked for the nth activity of a name. The new run."""
+    events = (await cycle.fetch_history()).events
+    tasks = asking(events, point[0])[point[1] - 1 :] if point else completed(events)
+    answer = await house.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=house.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=cycle.id, run_id=(await cycle.describe()).run_id),
+            reason="as by a person in the Web UI",
+            workflow_task_finish_event_id=tasks[0],
+            request_id=str(uuid.uuid4()),
+        )
+    )
+    return house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
+
+
+def asking(events: Sequence[HistoryEvent], name: str) -> list[int]:
+    """The ids of the workflow tasks that asked for activities of this name."""
+    asked = [event.activity_task_scheduled_event_attributes for event in events]
+    return [one.workflow_task_completed_event_id for one in asked if one.activity_type.name == name]
+
+
+def completed(events: Sequence[HistoryEvent]) -> list[int]:
+    """The ids of the workflow tasks that were completed."""
+    return [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
