@@ -77,14 +77,20 @@ async def phase_of(place: Place, client: Client, cycle_id: str) -> Phase:
 
 
 @pytest.fixture
+async def behind(reaching: Command) -> AsyncIterator[list[str]]:
+    """Cycles that wait behind another one; they leave the queue before that one ends."""
+    cycle_ids: list[str] = []
+    yield cycle_ids
+    for cycle_id in reversed(cycle_ids):
+        await asyncio.to_thread(reaching, "cancel", cycle_id)
+
+
+@pytest.fixture
 async def taken(reaching: Command, long: Path) -> AsyncIterator[str]:
-    """A cycle that holds the only place, and ends with the test, as do those behind it."""
+    """A cycle that holds the only place until the test is over."""
     ran = await asyncio.to_thread(reaching, "start", "--designer", "offline", "--strategy", str(long), "-o", "json")
     yield ran.json["cycle_id"]
-    status = await asyncio.to_thread(reaching, "list", "-o", "json")
-    left = [cycle["cycle_id"] for cycle in status.json if cycle["outcome"] is None]
-    for cycle_id in left:
-        await asyncio.to_thread(reaching, "cancel", cycle_id)
+    await asyncio.to_thread(reaching, "cancel", ran.json["cycle_id"])
 
 
 async def test_a_cycle_beside_an_active_one_is_refused_with_its_id(reaching: Command, taken: str) -> None:
@@ -99,10 +105,11 @@ async def test_a_cycle_beside_an_active_one_is_refused_with_its_id(reaching: Com
 
 
 async def test_who_queues_waits_for_its_turn_in_the_order_of_coming(
-    reaching: Command, place: Place, temporal_env, taken: str, long: Path
+    reaching: Command, place: Place, temporal_env, taken: str, behind: list[str], long: Path
 ) -> None:
     queue = ["start", "--designer", "offline", "--strategy", str(long), "--queue", "--on-budget-exhausted", "fail"]
     second = await asyncio.to_thread(reaching, *queue, "-o", "json")
+    behind.append(second.json["cycle_id"])
     third = await asyncio.to_thread(reaching, *queue)
 
     admission = second.json["admission"]
@@ -110,6 +117,7 @@ async def test_who_queues_waits_for_its_turn_in_the_order_of_coming(
     assert (admission["reason"], admission["active_ids"]) == ("active_operation_exists", [taken])
     found = re.match(r"(cycle-\S+) is in the queue, place 2: ", third.out)
     assert found is not None
+    behind.append(found[1])
 
     await asyncio.to_thread(reaching, "cancel", taken)
     async with asyncio.timeout(30):
