@@ -1,9 +1,9 @@
 """The budget ledger as a client reaches it: what people ask of it and tell it."""
 
 from datetime import date, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.cycles import NEXT_WORKER, no_worker
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 async def require_status(client: Client) -> BudgetStatus:
     """The day at a glance; an error where no ledger runs yet."""
-    return await _ask(client, "status", BudgetStatus)
+    return await ask(client, "status", BudgetStatus)
 
 
 async def budget_status(client: Client) -> BudgetStatus | None:
@@ -31,12 +31,12 @@ async def budget_status(client: Client) -> BudgetStatus | None:
 
 async def budget_entries(client: Client, day: date | None) -> DayEntries:
     """The calls of a day; None is the ledger's present day."""
-    return await _ask(client, "entries", DayEntries, day)
+    return await ask(client, "entries", DayEntries, day)
 
 
 async def budget_history(client: Client) -> list[DaySummary]:
     """The last 30 days, newest first."""
-    return await _ask(client, "history", list[DaySummary])
+    return await ask(client, "history", list[DaySummary])
 
 
 async def set_limits(client: Client, change: LimitsChange) -> BudgetStatus:
@@ -54,10 +54,17 @@ async def resume(client: Client) -> BudgetStatus:
     return await _tell(client, "resume")
 
 
-async def _ask(client: Client, query: str, answer: type[Answer], *arguments: object) -> Answer:
-    handle = client.get_workflow_handle(budget_workflow_id(None))
+def ledger(client: Client, scope: str | None = None) -> WorkflowHandle[Any, Any]:
+    """The ledger of a budget scope."""
+    return client.get_workflow_handle(budget_workflow_id(scope))
+
+
+async def ask(client: Client, query: str, answer: type[Answer], *arguments: object, scope: str | None = None) -> Answer:
+    """A question to the ledger of a budget scope. Raises CommandError where none runs, or no worker answers for it."""
     try:
-        found: Answer = await handle.query(query, args=arguments, result_type=answer, rpc_timeout=PATIENCE)
+        found: Answer = await ledger(client, scope).query(
+            query, args=arguments, result_type=answer, rpc_timeout=PATIENCE
+        )
     except WorkflowQueryFailedError as error:
         raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error}") from error
     except RPCError as error:
@@ -66,9 +73,8 @@ async def _ask(client: Client, query: str, answer: type[Answer], *arguments: obj
 
 
 async def _tell(client: Client, update: str, *arguments: object) -> BudgetStatus:
-    handle = client.get_workflow_handle(budget_workflow_id(None))
     try:
-        status: BudgetStatus = await handle.execute_update(
+        status: BudgetStatus = await ledger(client).execute_update(
             update, args=arguments, result_type=BudgetStatus, rpc_timeout=PATIENCE
         )
     except WorkflowUpdateFailedError as error:

@@ -1,7 +1,7 @@
 """`research budget`: the day's budget, its limits, its calls."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -120,6 +120,27 @@ def history(ctx: typer.Context) -> ExitCode:
     found = _with_client(ctx, ledger.budget_history)
     invocation(ctx).screen.show(found, render_history(found), wide=True)
     return ExitCode.OK
+
+
+@budget_app.command("verify")
+def verify(
+    ctx: typer.Context,
+    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A UTC day. [default: today]")] = None,
+) -> ExitCode:
+    """Recompute a day from the histories of its cycles, and compare it with the ledger call by call.
+
+    Exit code 0 where they are equal as far as can be said, 1 where they differ.
+    """
+    from client.audit import audit
+    from client.render_audit import render_audit
+
+    today = datetime.now(UTC).date()
+    chosen = day.date() if day else today
+    if chosen > today:
+        raise usage(f"{chosen} has not begun yet, in UTC", "name a day up to today with --day YYYY-MM-DD")
+    found = _with_client(ctx, lambda client: audit(client, chosen))
+    invocation(ctx).screen.show(found, render_audit(found), wide=True)
+    return ExitCode.OK if found.equal else ExitCode.FAILED
 
 
 def _as_options(text: str) -> str:
