@@ -60,6 +60,7 @@ from domain.ledger_messages import (
     budget_workflow_id,
 )
 from domain.ledger_state import (
+    ASK_FIRST,
     BOUNDS,
     Account,
     Ask,
@@ -206,9 +207,14 @@ class Ledger:
         self.state.sweep_wanted = self.state.sweep_wanted or sweep
         return self._serve(now)
 
-    def reply_failed(self) -> None:
-        """A reply could not be delivered, so its run may have ended. Nothing is given back for that; a sweep looks."""
+    def reply_failed(self, run_id: str) -> None:
+        """A reply could not be delivered, so its run may have ended. Nothing is given back for that; a sweep looks,
+        and at this run first.
+        """
         self.state.sweep_wanted = True
+        for account in self.state.accounts.values():
+            if account.run_id == run_id:
+                account.checked = ASK_FIRST
 
     def begin_sweep(self) -> list[RunRef]:
         """The runs to ask about, first those of holders, least lately asked first; then of those who wait."""

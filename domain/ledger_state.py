@@ -87,6 +87,9 @@ class Amount:
 
 NOTHING = Amount()
 
+ASK_FIRST = -1
+"""An account's `checked` before that of any that was never asked about."""
+
 
 class _Mutable(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -167,7 +170,7 @@ class Account(_Mutable):
     ahead: list[int] = Field(default_factory=list)
     closing: int | None = None
     answers: dict[str, Granted] = Field(default_factory=dict)
-    checked: int = Field(0, description="number of the sweep that last asked about its run")
+    checked: int = Field(0, description="number of the sweep that last asked about its run, or ASK_FIRST")
     end: End | None = None
     ended_at: AwareDatetime | None = None
 

@@ -190,7 +190,7 @@ class BudgetWorkflow:
             # A receipt that comes too late, or twice, is nobody's loss. Of any other reply the run may have ended.
             if reply.kind != "closed":
                 workflow.logger.warning("no %s for cycle %s: %s", reply.kind, reply.cycle_id, error)
-                self._ledger.reply_failed()
+                self._ledger.reply_failed(reply.run_id)
         self._in_flight = {other for other in self._in_flight if other is not task}
         self._news = True
 

@@ -273,6 +273,11 @@ class Seen:
 
     # Sweeps
 
+    def reply_failed(self, run_id: str) -> None:
+        """A reply could not be delivered: the next sweep asks about its run before any other."""
+        if run_id in self.open:
+            self.swept[run_id] = -1
+
     def sweep_begins(self, runs: Sequence[str]) -> None:
         self.sweeps += 1
         asked = [run for run in runs if run in self.open]
@@ -300,4 +305,5 @@ class Seen:
 
     def what_counts(self, ledger: Ledger) -> dict[str, Any]:
         """The ledger's state without what may change when somebody only asks again."""
-        return ledger.state.model_dump(exclude={"sweep_wanted", "refused"})
+        asked = {"sweep_wanted": True, "refused": True, "accounts": {"__all__": {"checked"}}}
+        return ledger.state.model_dump(exclude=asked)

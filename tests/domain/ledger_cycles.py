@@ -354,7 +354,8 @@ class CyclesAndNetwork:
     def is_heard(self, reply: Reply) -> None:
         cycle = self.cycles[reply.run_id]
         if cycle.is_over:
-            self.ledger.reply_failed()
+            self.seen.reply_failed(reply.run_id)
+            self.ledger.reply_failed(reply.run_id)
             assert self.ledger.state.sweep_wanted, "nobody looks at why a reply was not heard"
         elif isinstance(reply, Closed):
             cycle.closed = True

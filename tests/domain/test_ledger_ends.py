@@ -27,6 +27,21 @@ def test_the_calls_of_an_ended_run_are_booked_and_the_rest_of_its_envelope_is_fr
     assert isinstance(only(books.open(opening("b", 40), NOON)), Granted)
 
 
+def test_of_many_holders_the_one_that_did_not_hear_a_reply_is_asked_about_first() -> None:
+    books = ledger(active=100)
+    for n in range(100):
+        books.open(opening(f"{n}"), NOON)
+    books.reply_failed("run-70")
+    assert books.state.sweep_wanted
+    assert [run.run_id for run in books.begin_sweep()] == ["run-70", *(f"run-{n}" for n in range(39))]
+    books.reply_failed("run-5")
+    assert [run.run_id for run in books.begin_sweep()] == [
+        "run-5",
+        *(f"run-{n}" for n in range(39, 70)),
+        *(f"run-{n}" for n in range(71, 79)),
+    ]
+
+
 def test_what_a_swept_run_said_before_it_ended_changes_nothing_when_it_arrives_late() -> None:
     books = ledger(tokens=100)
     books.open(opening("a", 60), NOON)
