@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m client.demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
