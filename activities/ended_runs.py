@@ -74,7 +74,7 @@ class HistoryUnreadable(Exception):
 
 
 class _Request(BaseModel):
-    model: str | None
+    model: str | None = None
     designer: str
 
 

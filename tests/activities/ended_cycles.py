@@ -74,6 +74,11 @@ class Request(BaseModel):
     model: str | None = MODEL
     designer: str = "claude"
 
+    @property
+    def called(self) -> str:
+        """The model that a lost answer is charged for."""
+        return self.model or self.designer
+
 
 class Script(BaseModel):
     """As much of a cycle's input as counts here. told: how many of its records the ledger hears of."""
@@ -163,7 +168,7 @@ class ScriptedCycle:
             self.spent = self.spent.put_back(ticket)
             return
         if usage is None:
-            self.spent, record = self.spent.charge(ticket, MODEL, workflow.now())
+            self.spent, record = self.spent.charge(ticket, self.script.request.called, workflow.now())
         else:
             cost = self.script.price.cost(usage) if self.script.price else None
             self.spent, record = self.spent.settle(ticket, usage, cost, workflow.now())
@@ -204,6 +209,10 @@ class ScriptedCycle:
     @workflow.query
     def envelope(self) -> Envelope | None:
         return self.spent
+
+    @workflow.query
+    def model(self) -> str:
+        return self.script.request.called
 
     @workflow.query
     def records(self) -> list[Record]:
@@ -292,12 +301,13 @@ class House:
 
     async def told_by_its_envelope(self, cycle: Cycle) -> tuple[Record, ...]:
         """The records that an ended run made, and those that it would have made of what was in flight."""
+        model = await cycle.query(ScriptedCycle.model)
         envelope = await cycle.query(ScriptedCycle.envelope)
         records = await cycle.query(ScriptedCycle.records)
         assert envelope is not None
         end = (await events(cycle))[-1].event_time.ToNanoseconds() / 1e9
         for ticket in envelope.in_flight:
-            envelope, record = envelope.charge(ticket, MODEL, datetime.fromtimestamp(end, tz=UTC))
+            envelope, record = envelope.charge(ticket, model, datetime.fromtimestamp(end, tz=UTC))
             records.append(record)
         return tuple(records)
 

@@ -30,6 +30,7 @@ from .ended_cycles import (
     Cycle,
     Fate,
     House,
+    Request,
     ScriptedCycle,
     Step,
     ended_house,
@@ -63,7 +64,7 @@ async def test_every_kind_of_call_is_booked_as_the_cycle_booked_it(house: House)
 
 async def test_scripts_that_chance_wrote_and_ended_are_read_as_their_envelopes_have_them(house: House) -> None:
     chance = Random(7)
-    prices = (PRICES[MODEL], None)
+    called = ((Request(), PRICES[MODEL]), (Request(model=None), None))
     cycles, scripts = [], []
     for _ in range(10):
         steps = [
@@ -76,7 +77,8 @@ async def test_scripts_that_chance_wrote_and_ended_are_read_as_their_envelopes_h
             for _ in range(chance.randrange(6))
         ]
         steps += [Step(fate=Fate.HANGS)] * (chance.random() < 0.5)
-        cycles.append(await house.cycle(*steps, price=chance.choice(prices), told=chance.randrange(3)))
+        request, price = chance.choice(called)
+        cycles.append(await house.cycle(*steps, request=request, price=price, told=chance.randrange(3)))
         scripts.append(steps)
 
     async def end(cycle: Cycle, steps: list[Step]) -> None:
