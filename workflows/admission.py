@@ -101,6 +101,7 @@ class LedgerLink:
         """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked."""
         info = workflow.info()
         self._closed = self._heard = False
+        self._topping = None
         key = str(workflow.uuid4())
         self._opening = _Ask(ask_to_open(key, info.workflow_id, info.run_id, caps, usd, wait, workflow.now()))
         return await self._decision_on("open", self._opening)

@@ -304,9 +304,9 @@ class ResearchCycleWorkflow:
     @workflow.query
     def status(self) -> CycleStatus:
         """Everything known of the cycle so far."""
-        live: dict[str, object] = {"admission": self._link.admission, "top_up": self._link.top_up_asked}
+        live: dict[str, object] = {"admission": self._link.admission}
         if self._status.outcome is None:
-            live |= {"waiting_for": self._link.waiting_for, **self._spent()}
+            live |= {"waiting_for": self._link.waiting_for, "top_up": self._link.top_up_asked, **self._spent()}
         elif self._ending:
             live["waiting_for"] = self._link.unreachable or self._ending
         return self._status.model_copy(update=live)
