@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from client.dev import server_options
 from client.main import run
 from domain.cycle import CycleRequest, CycleStatus, DesignerKind, Outcome, Phase, PhaseTiming, StrategyRef
 from domain.gates import GateThresholds, backtest_gate, training_gate
@@ -30,6 +33,7 @@ from domain.results import (
 )
 from settings import Settings
 from worker import working
+from workflows import search_attributes
 
 SMALL_STRATEGY = Path(__file__).parent.parent / "workflows" / "small_strategy.yaml"
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -208,3 +212,17 @@ def completed(queued: CycleStatus, training: TrainingResult, backtest: BacktestR
             "ended_at": T0 + timedelta(minutes=3),
         }
     )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def quiet_env() -> AsyncIterator[WorkflowEnvironment]:
+    """A server on which nobody else's cycles run: an audit reads all that there are, and leaves odd ones unsaid."""
+    beside_python = Path(sys.executable).parent / "temporal"
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(beside_python) if beside_python.exists() else shutil.which("temporal"),
+        dev_server_extra_args=server_options(),
+        search_attributes=search_attributes.ALL,
+        dev_server_log_level="error",
+    ) as env:
+        yield env
