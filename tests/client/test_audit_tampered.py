@@ -207,7 +207,7 @@ async def test_a_sum_in_the_history_that_its_entries_do_not_come_to_is_found(lab
     found = await lab.audited(lab.truth.model_copy(update={"history": (other,)}))
 
     [wrong] = found.sums
-    assert (wrong.ledger - wrong.expected, found.differences, found.equal) == (1, (), False)
+    assert (wrong.ledger - wrong.expected, found.differences, found.equal) == (Decimal(1), (), False)
 
 
 @pytest.mark.parametrize("name", ["tokens_settled", "tokens_charged", "invocations_today"])
@@ -217,7 +217,7 @@ async def test_a_sum_in_the_status_that_its_entries_do_not_come_to_is_found(lab:
     found = await lab.audited(lab.truth.model_copy(update={"status": status}))
 
     [wrong] = found.sums
-    assert (wrong.ledger - wrong.expected, found.differences, found.equal) == (-1, (), False)
+    assert (wrong.ledger - wrong.expected, found.differences, found.equal) == (Decimal(-1), (), False)
 
 
 def folded(truth: Answers, calls: int, more_settled: int = 0) -> Answers:
@@ -243,5 +243,7 @@ async def test_calls_that_the_ledger_keeps_in_sum_are_compared_in_sum_and_that_i
 async def test_a_sum_of_older_calls_that_is_wrong_is_found(lab: Lab, more: int) -> None:
     found = await lab.audited(folded(lab.truth, 5, more))
 
-    assert [(one.name, one.ledger - one.expected) for one in found.sums] == [("settled tokens kept in sum", more)]
+    assert [(one.name, one.ledger - one.expected) for one in found.sums] == [
+        ("settled tokens kept in sum", Decimal(more))
+    ]
     assert not found.equal
