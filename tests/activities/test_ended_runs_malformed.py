@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -20,6 +21,9 @@ from domain.ledger import Record, RunRef
 
 from .ended_cycles import Fate, Step, ended_house, events, ref
 
+OPENING: Literal["signal_external_workflow_execution_initiated_event_attributes"] = (
+    "signal_external_workflow_execution_initiated_event_attributes"
+)
 NUMBERS = [0, 1, -1, 3, 2**31 - 1]
 WORDS = st.sampled_from(["", "nan", "design", "open", "answer_lost", "anthropic_error", "\x00", "9" * 5_000])
 JSON = st.recursive(
@@ -71,6 +75,46 @@ async def test_a_history_that_lacks_any_one_event_is_unreadable(told: tuple[RunR
     for missing in range(len(good)):
         with pytest.raises(HistoryUnreadable):
             await calls_in(good[:missing] + good[missing + 1 :], run, pydantic_data_converter)
+
+
+async def test_who_spends_from_an_envelope_that_only_another_run_asked_for_is_unreadable(
+    told: tuple[RunRef, list[HistoryEvent]],
+) -> None:
+    run, good = told
+    history = History(events=good)
+    opening = next(event for event in history.events if event.HasField(OPENING))
+    payload = opening.signal_external_workflow_execution_initiated_event_attributes.input.payloads[0]
+    payload.data = payload.data.replace(run.run_id.encode(), b"another-run")
+    with pytest.raises(HistoryUnreadable):
+        await calls_in(list(history.events), run, pydantic_data_converter)
+
+
+async def test_an_opening_that_was_sent_again_is_one_opening(told: tuple[RunRef, list[HistoryEvent]]) -> None:
+    run, good = told
+    history = History(events=good)
+    opening = next(event for event in history.events if event.HasField(OPENING))
+    history.events.insert(len(good) - 1, opening)
+    history.events[-2].event_id, history.events[-1].event_id = len(good), len(good) + 1
+    assert await calls_in(list(history.events), run, pydantic_data_converter) == await calls_in(
+        good, run, pydantic_data_converter
+    )
+
+
+async def test_a_call_counts_from_the_day_on_which_its_ceiling_was_taken(
+    told: tuple[RunRef, list[HistoryEvent]],
+) -> None:
+    """The workflow's clock may still show the day before, when the server schedules the call."""
+    run, good = told
+    history = History(events=good)
+    asked = next(
+        event.event_id for event in history.events if event.HasField("activity_task_scheduled_event_attributes")
+    )
+    for event in history.events:
+        noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+        event.event_time.FromDatetime(noon if event.event_id >= asked else noon.replace(hour=0))
+    calls = await calls_in(list(history.events), run, pydantic_data_converter)
+    days = (date(2026, 1, 1), date(2026, 1, 2))
+    assert [call.days for call in calls] == [days, days[1:], days[1:]]
 
 
 def field_is_changed(history: History, data: st.DataObject) -> None:
