@@ -59,10 +59,7 @@ class Books:
         account.granted += amount
         for day in self.binding(now):
             self._hold_on(account, day, account.held.get(day, NOTHING) + amount)
-        account.answers[answer.key] = answer
-        while len(account.answers) > self.bounds.answers:
-            # The opening's answer, under the envelope's own key, is kept.
-            del account.answers[next(key for key in account.answers if key != account.key)]
+        account.keep_answer(answer, self.bounds)
 
     def book(self, account: Account, record: Record) -> None:
         """Books one call in full on each of its days, out of what its envelope holds, or has forfeited, there.

@@ -4,7 +4,7 @@ A state that is broken, or whose sums don't agree, can't be read: that is an err
 was spent".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,8 @@ from typing import Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from domain.ledger_messages import (
+    CLOCK_SKEW,
+    PROVIDER_GOES_ON,
     SCOPE_PATTERN,
     Entry,
     Granted,
@@ -174,10 +176,37 @@ class Account(_Mutable):
     end: End | None = None
     ended_at: AwareDatetime | None = None
 
+    @classmethod
+    def taken_over(
+        cls, answers: Sequence[Granted], calls: Sequence[Record], since: datetime, bounds: Bounds = BOUNDS
+    ) -> Self:
+        """The account of an envelope that a ledger before this one granted, by these answers, the opening's first, and
+        of which its run has made these calls, numbered 1, 2, 3, ... They are known here, and in no book: the days on
+        which they may have been billed count as spent (LedgerState.new, which also says what is held).
+        """
+        opening = answers[0]
+        account = cls(key=opening.key, cycle_id=opening.cycle_id, run_id=opening.run_id, since=since)
+        for answer in answers:
+            account.granted += Amount.of(answer.tokens, answer.usd)
+            account.keep_answer(answer, bounds)
+        for call in calls:
+            if call.kind is RecordKind.SETTLED:
+                account.settled += Amount.of(call.tokens, call.usd)
+            else:
+                account.charged += Amount.of(call.tokens, call.usd)
+        account.next_seq = len(calls) + 1
+        return account
+
     @property
     def unspent(self) -> Amount:
         """What the envelope may still spend, or may have spent without our knowing."""
         return self.granted.less(self.settled + self.charged)
+
+    def keep_answer(self, answer: Granted, bounds: Bounds) -> None:
+        """Keeps an answer for the ask repeated. That of the opening, under the envelope's own key, is never dropped."""
+        self.answers[answer.key] = answer
+        while len(self.answers) > bounds.answers:
+            del self.answers[next(key for key in self.answers if key != self.key)]
 
     def first_time(self, seq: int) -> bool:
         """Notes a record's number; False if it was noted before."""
@@ -253,15 +282,25 @@ class LedgerState(_Mutable):
     overrun_tokens: int = 0
 
     @classmethod
-    def new(cls, limits: Limits, now: datetime, spent: bool = False) -> Self:
-        """A ledger's first state. spent: count this day, and one that just ended, as spent to the limit."""
+    def new(cls, limits: Limits, now: datetime, spent: bool = False, adopted: Iterable[Account] = ()) -> Self:
+        """A ledger's first state. spent: in place of one that was ended. Of what that one granted nobody knows more
+        than adopted: the envelopes that running cycles still hold. So the days on which anything else of it may be
+        billed count as spent to the limit: yesterday, today, and tomorrow too where a call that was in flight when its
+        run ended may go on into it. What is adopted is held on all of them, and moves on.
+        """
         today = now.astimezone(UTC).date()
         state = cls(limits=limits, configured=LimitsChange.to(limits), day=today)
         if spent:
+            state.day = (now + PROVIDER_GOES_ON + CLOCK_SKEW).astimezone(UTC).date()
             whole = Amount.of(limits.tokens_per_day, limits.usd_per_day)
-            for day in (today - timedelta(days=1), today):
+            for day in sorted({today - timedelta(days=1), today, state.day}):
                 book = state.book(day)
                 book.charged = book.folded_charged = whole
+        for account in adopted:
+            state.accounts[ask_id(account.run_id, account.key)] = account
+            for day in sorted({today, *state.days}):
+                state.book(day).held += account.unspent
+                account.held[day] = account.unspent
         return state
 
     def book(self, day: date) -> DayBook:
@@ -312,13 +351,14 @@ class EnsureBudget(Frozen):
 class BudgetInput(Frozen):
     """What one run of the ledger's workflow starts with: its limits alone at first, the last run's state afterwards.
 
-    spent: count the present day as spent, because what an earlier ledger granted on it is not known.
+    spent, adopted: as LedgerState.new, for a ledger in place of one that was ended.
     outbox: replies not sent yet. next_tick: when the ledger looks at the clock again.
     continue_after_events: length of a run's history. sweep_every: how often holders are looked after unasked.
     """
 
     limits: Limits
     spent: bool = False
+    adopted: tuple[Account, ...] = ()
     state: LedgerState | None = None
     outbox: tuple[Reply, ...] = ()
     next_tick: AwareDatetime | None = None

@@ -67,7 +67,7 @@ class BudgetWorkflow:
         if start.state is not None and (missing := BOOKS - start.state.model_fields_set):
             raise RuntimeError(f"the ledger's state lacks {sorted(missing)}: that is not 'nothing was spent'")
         self._settings = start
-        self._state = start.state or LedgerState.new(start.limits, workflow.now(), spent=start.spent)
+        self._state = start.state or LedgerState.new(start.limits, workflow.now(), start.spent, start.adopted)
         self._ledger = Ledger(self._state)
         self._outbox = {_address(reply): reply for reply in start.outbox}
         self._news = True
@@ -90,6 +90,7 @@ class BudgetWorkflow:
             self._settings.model_copy(
                 update={
                     "spent": False,
+                    "adopted": (),
                     "state": self._state,
                     "outbox": tuple(self._outbox.values()),
                     "next_tick": self._next_tick,
