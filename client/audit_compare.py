@@ -59,6 +59,7 @@ class _Comparison:
         self.evidence = evidence
         self.books = books
         self.day = evidence.day
+        self._begins = datetime.combine(self.day, time(), UTC)
         self.book = next((sums for sums in books.sums if sums.day == self.day), None)
         self.read = {telling.run_id: telling for telling in evidence.tellings}
         calls = [(telling.run_id, call) for telling in evidence.tellings for call in telling.calls]
@@ -148,7 +149,7 @@ class _Comparison:
         """Every call that a history tells of has to be in the books, or there is a reason why it can't be seen."""
         absent = [call for identity, call in self.expected.items() if identity not in self.counted]
         self.counted.update((call.identity, call) for call in absent)
-        if absent and self.book is None and (why := self._no_book()):
+        if self.book is None and (why := self._no_book()):
             self._leave("no_book", why, None, len(absent), _tokens(absent))
             return
         absent = self._without(absent, self._on_its_way, "on_its_way", "the cycle has yet to tell the ledger of it")
@@ -210,7 +211,7 @@ class _Comparison:
             extra = day.folded_charged_tokens - _tokens(c for c in absent if c.state == "charged" and c not in earlier)
             why = (
                 f"the ledger was started again at {beginning.since:%Y-%m-%d %H:%M} UTC in place of one that was ended, "
-                "and counts this day as spent; earlier calls are in that sum"
+                "and counts this day as spent; calls from before that can't be compared one by one"
             )
             self._leave("counted_as_spent", why, None, len(earlier), max(0, extra))
             absent = [call for call in absent if call not in earlier]
@@ -245,8 +246,7 @@ class _Comparison:
         return self.day in (started, started - timedelta(days=1))
 
     def _may_lack_histories(self) -> bool:
-        begins = datetime.combine(self.day, time(), UTC)
-        return bool(self.evidence.unreadable) or self.evidence.bound is not None or begins < self.evidence.since
+        return bool(self.evidence.unreadable) or self.evidence.bound is not None or self._begins < self.evidence.since
 
     def _no_book(self) -> str | None:
         """Why there is no book of the day, where that is in order."""
@@ -305,6 +305,9 @@ class _Comparison:
             booked = [entry for entry in self.books.day.calls if entry.run_id == run_id]
             why = f"the history of run {run_id} can't be read: {why}"
             self._leave("history_unreadable", why, cycle_id, len(booked), _tokens(booked))
+        if self._begins < self.evidence.since:
+            since = f"{self.evidence.since:%Y-%m-%d %H:%M} UTC"
+            self._leave("history_gone", f"of cycles that ended before {since} the server has no history any more")
         if self.evidence.bound is not None:
             self._leave("too_many_cycles", f"more than {self.evidence.bound:,} cycles touch the day; no more were read")
 

@@ -3,7 +3,13 @@
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.cycles import NEXT_WORKER, no_worker
@@ -15,16 +21,19 @@ Answer = TypeVar("Answer")
 
 
 async def require_status(client: Client) -> BudgetStatus:
-    """The day at a glance; an error where no ledger runs yet."""
+    """The day at a glance; an error where no ledger runs, or none any more."""
+    if await _has_ended(client):
+        # It would still answer, by what it last knew; but what it calls free is granted to nobody any more.
+        raise _ended()
     return await ask(client, "status", BudgetStatus)
 
 
 async def budget_status(client: Client) -> BudgetStatus | None:
-    """The day at a glance; None where no ledger runs yet."""
+    """The day at a glance; None where no ledger runs."""
     try:
         return await require_status(client)
     except CommandError as error:
-        if error.code == "no_ledger":
+        if error.code in ("no_ledger", "ledger_ended"):
             return None
         raise
 
@@ -80,8 +89,30 @@ async def _tell(client: Client, update: str, *arguments: object) -> BudgetStatus
     except WorkflowUpdateFailedError as error:
         raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error.cause or error}") from error
     except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND and await _has_ended(client):
+            raise _ended() from error
         raise _unanswered(error) from error
     return status
+
+
+async def _has_ended(client: Client) -> bool:
+    """Whether there was a ledger that runs no more."""
+    try:
+        return (await ledger(client).describe()).status is not WorkflowExecutionStatus.RUNNING
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+
+
+def _ended() -> CommandError:
+    return CommandError(
+        ExitCode.REFUSED_BY_BUDGET,
+        "ledger_ended",
+        "the budget ledger was ended (somebody terminated it), and grants nothing any more",
+        "`research budget restart` starts another, which counts this day as spent; "
+        "`research budget entries` tells what the ended one had",
+    )
 
 
 def _unanswered(error: RPCError) -> CommandError:

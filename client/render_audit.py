@@ -54,10 +54,11 @@ def _ledger(audit: Audit) -> str:
     sums = audit.ledger
     if sums is None:
         return "no book of that day"
+    held = f"; {count(sums.held_tokens)} held besides, which are no calls yet" if sums.held_tokens else ""
     return (
         f"{count(sums.calls)} calls: "
         f"settled {count(sums.settled_tokens)}, charged {count(sums.charged_tokens)} tokens; "
-        f"{money(sums.settled_usd + sums.charged_usd)}; {count(sums.held_tokens)} held besides, which are no calls yet"
+        f"{money(sums.settled_usd + sums.charged_usd)}{held}"
     )
 
 

@@ -1,13 +1,39 @@
 """The day's budget as people read it. Pure functions."""
 
-from rich.console import Group, RenderableType
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from client.render_values import NONE, clean, count, moment, money, percent
 from domain.ledger import BudgetStatus, DayEntries, DaySummary
 
-BAR_CELLS = 30
+MIN_CELLS = 10
+MAX_CELLS = 60
+"""Of the day's bar."""
+
+
+class Part(NamedTuple):
+    """A part of the day: what stands for it in the bar, also without colour, and its figures."""
+
+    name: str
+    mark: str
+    style: str
+    tokens: Callable[[BudgetStatus], int]
+    usd: Callable[[BudgetStatus], Decimal | None]
+
+
+PARTS = (
+    Part("settled", "█", "cyan", lambda day: day.tokens_settled, lambda day: day.usd_settled),
+    Part("charged", "#", "red", lambda day: day.tokens_charged, lambda day: day.usd_charged),
+    Part("held", "=", "yellow", lambda day: day.tokens_held, lambda day: day.usd_held),
+    Part("free", "·", "dim", lambda day: day.tokens_remaining, lambda day: day.usd_remaining),
+)
 
 
 def render_idle(budget: BudgetStatus | None) -> RenderableType:
@@ -26,31 +52,26 @@ def render_idle(budget: BudgetStatus | None) -> RenderableType:
 
 
 def render_budget(budget: BudgetStatus) -> RenderableType:
-    """The day as a bar, what stands where, who holds and who waits."""
+    """The day as one bar with its legend, then who holds and who waits."""
     lines: list[RenderableType] = [
-        Text.assemble((f"Budget of {budget.reset_date:%Y-%m-%d} (UTC)", "bold")),
-        Text.assemble("  ", _bar(budget)),
-        Text(
-            f"  settled {count(budget.tokens_settled)}, charged {count(budget.tokens_charged)}, "
-            f"held {count(budget.tokens_held)}, free {count(budget.tokens_remaining)} "
-            f"of {count(budget.daily_budget)} tokens; {count(budget.invocations_today)} calls"
-        ),
-        Text(f"  {_dollars(budget)}"),
-        Text(f"  next reset {moment(budget.next_reset)}"),
+        Text(f"Budget of {budget.reset_date:%Y-%m-%d} (UTC)", "bold"),
+        _DayBar(budget),
+        Padding(_legend(budget), (0, 0, 0, 2), expand=False),
+        *(Text(f"  {line}", style) for line, style in _remarks(budget)),
+        Text(f"  next reset {_in_both_zones(budget.next_reset)}"),
         Text(f"  slots {len(budget.active)} of {budget.max_active_cycles} taken"),
     ]
-    if budget.paused:
-        lines.append(Text(f"  paused: {clean(budget.paused)}; `research budget resume` goes on", "yellow"))
-    if budget.overrun_tokens:
-        lines.append(Text(f"  {count(budget.overrun_tokens)} tokens beyond their ceilings: a ceiling was wrong", "red"))
     lines += [
-        Text(f"  active   {held.cycle_id}  holds {count(held.held)}, used {count(held.settled + held.charged)}")
+        Text(
+            f"  active   {clean(held.cycle_id)}  holds {count(held.held)}, used {count(held.settled + held.charged)} "
+            f"of {count(held.granted)} tokens, since {moment(held.since)}"
+        )
         for held in budget.active
     ]
     lines += [
         Text(
-            f"  waiting  {waits.cycle_id}  place {waits.position}, "
-            f"{count(waits.tokens)} tokens, since {moment(waits.since)}"
+            f"  waiting  {clean(waits.cycle_id)}  place {waits.position}, needs {count(waits.tokens)} "
+            f"{'more ' if waits.top_up else ''}tokens, since {moment(waits.since)}"
         )
         for waits in budget.waiting
     ]
@@ -65,8 +86,8 @@ def render_entries(day: DayEntries) -> RenderableType:
     for entry in day.entries:
         table.add_row(
             moment(entry.timestamp),
-            entry.operation_id,
-            entry.phase,
+            clean(entry.operation_id),
+            clean(entry.phase),
             clean(entry.model),
             entry.state,
             count(entry.input_tokens),
@@ -76,10 +97,19 @@ def render_entries(day: DayEntries) -> RenderableType:
             count(entry.ceiling),
             money(entry.cost),
         )
-    folded = f"and {count(day.folded_calls)} earlier calls, in sum" if day.folded_calls else ""
-    sums = f" {count(day.folded_settled_tokens)} settled, {count(day.folded_charged_tokens)} charged" if folded else ""
-    empty = "" if day.entries or day.folded_calls else "no calls"
-    return Group(Text(f"Calls of {day.day:%Y-%m-%d} (UTC) {empty}".rstrip(), "bold"), table, Text(folded + sums))
+    title = Text(f"Calls of {day.day:%Y-%m-%d} (UTC)", "bold")
+    sums = f"{count(day.folded_settled_tokens)} settled, {count(day.folded_charged_tokens)} charged tokens"
+    if day.folded_calls:
+        folded = [Text(f"and {count(day.folded_calls)} earlier calls, kept in sum: {sums}")]
+    elif day.folded_charged_tokens:
+        folded = [
+            Text(f"and {count(day.folded_charged_tokens)} tokens charged without a call: the day counts as spent")
+        ]
+    else:
+        folded = []
+    if not day.entries:
+        return Group(title, *(folded or [Text("no calls")]))
+    return Group(title, table, *folded)
 
 
 def render_history(days: list[DaySummary]) -> RenderableType:
@@ -98,21 +128,70 @@ def render_history(days: list[DaySummary]) -> RenderableType:
     return table
 
 
-def _bar(budget: BudgetStatus) -> Text:
-    total = max(budget.daily_budget, budget.tokens_used_today + budget.tokens_held, 1)
-    used = min(BAR_CELLS, round(BAR_CELLS * budget.tokens_used_today / total))
-    held = min(BAR_CELLS - used, round(BAR_CELLS * budget.tokens_held / total))
-    share = percent(budget.tokens_used_today / budget.daily_budget) if budget.daily_budget else NONE
-    return Text.assemble(
-        "[", ("█" * used, "cyan"), ("▒" * held, "cyan"), ("░" * (BAR_CELLS - used - held), "dim"), f"] {share} used"
-    )
+class _DayBar:
+    """The day in cells, as many as the console has room for: a part that is not nothing has one at least."""
+
+    def __init__(self, budget: BudgetStatus) -> None:
+        self._budget = budget
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """`[███##===·····] 42.0 % used`."""
+        budget = self._budget
+        used = budget.tokens_settled + budget.tokens_charged
+        share = f"] {percent(used / budget.daily_budget) if budget.daily_budget else NONE} used"
+        room = options.max_width - len("  [") - len(share)
+        cells = shared_out([part.tokens(budget) for part in PARTS], max(MIN_CELLS, min(MAX_CELLS, room)))
+        yield Text.assemble("  [", *((part.mark * n, part.style) for part, n in zip(PARTS, cells, strict=True)), share)
 
 
-def _dollars(budget: BudgetStatus) -> str:
-    spent = f"{money(budget.usd_settled + budget.usd_charged)} spent, {money(budget.usd_held)} held"
-    limit = f"of {money(budget.daily_usd_budget)}" if budget.daily_usd_budget is not None else "no dollar limit"
-    unpriced = f"; {count(budget.unpriced_tokens)} tokens have no price" if budget.unpriced_tokens else ""
-    return f"{spent}, {limit}{unpriced}"
+def shared_out(parts: Sequence[int], cells: int) -> list[int]:
+    """So many cells shared out among the parts, each by its size; none gets nothing unless it is nothing."""
+    total = sum(parts)
+    if total == 0:
+        return [0] * (len(parts) - 1) + [cells]
+    shares = [max(1, round(cells * part / total)) if part else 0 for part in parts]
+    while sum(shares) != cells:
+        largest = max(range(len(shares)), key=lambda n: shares[n])
+        shares[largest] += 1 if sum(shares) < cells else -1
+    return shares
+
+
+def _legend(budget: BudgetStatus) -> Table:
+    """Each part with its mark and figures; dollars where there are any, or a limit in them."""
+    dollars = budget.daily_usd_budget is not None or any(part.usd(budget) for part in PARTS)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for justify in ("left", "left", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    for part in PARTS:
+        table.add_row(
+            Text(part.mark, part.style),
+            part.name,
+            f"{count(part.tokens(budget))} tokens",
+            money(part.usd(budget)) if dollars else "",
+        )
+    limit = "no limit" if budget.daily_usd_budget is None else money(budget.daily_usd_budget)
+    table.add_row("", "limit", f"{count(budget.daily_budget)} tokens", limit if dollars else "no limit in dollars")
+    return table
+
+
+def _remarks(budget: BudgetStatus) -> Iterator[tuple[str, str]]:
+    """What more there is to know of the figures, with its style."""
+    calls = budget.invocations_today
+    yield f"{count(calls)} call{'' if calls == 1 else 's'} of a model", ""
+    beyond = budget.tokens_settled + budget.tokens_charged + budget.tokens_held - budget.daily_budget
+    if beyond > 0:
+        yield f"{count(beyond)} tokens beyond the limit: nothing is granted until they fit again", "yellow"
+    if budget.unpriced_tokens:
+        yield f"{count(budget.unpriced_tokens)} tokens have no price, and are not in the dollars", "yellow"
+    if budget.paused:
+        yield f"paused: {clean(budget.paused)}; `research budget resume` goes on", "yellow"
+    if budget.overrun_tokens:
+        yield f"{count(budget.overrun_tokens)} tokens beyond their ceilings: a ceiling was wrong", "red"
+
+
+def _in_both_zones(at: datetime) -> str:
+    here, utc = moment(at), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return here if here == utc else f"{here} ({utc})"
 
 
 def _table(*left: str, right: tuple[str, ...] = ()) -> Table:

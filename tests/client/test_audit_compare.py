@@ -116,7 +116,10 @@ def kinds(audit: Audit) -> list[str]:
 def test_a_booked_call_whose_history_is_too_old_to_be_kept_can_not_be_said() -> None:
     old = booked(call(1))
 
-    assert unsaid(compared([], [old], since=NOON + KEPT)) == [("history_gone", 1, 100)]
+    assert unsaid(compared([], [old], since=NOON + KEPT)) == [
+        ("history_gone", 1, 100),
+        ("history_gone", None, None),
+    ]
     assert kinds(compared([], [old])) == ["invented"]
 
 
@@ -126,6 +129,10 @@ def test_a_call_that_was_booked_while_histories_were_read_can_not_be_said() -> N
     found = compared([telling(one, ended=False)], [booked(one), booked(two)], before=[booked(one)])
 
     assert unsaid(found) == [("just_booked", 1, 100)]
+
+
+def test_of_a_day_before_the_oldest_history_not_even_that_nothing_was_spent_can_be_said() -> None:
+    assert unsaid(compared([], [], since=NOON)) == [("history_gone", None, None)]
 
 
 def test_a_call_of_a_history_that_can_not_be_read_can_not_be_said() -> None:
@@ -204,7 +211,7 @@ def test_where_histories_may_be_gone_the_ledgers_sums_may_be_more_and_never_less
     found = compared([telling(call(1))], [], since=NOON, folded_calls=1 + (more > 0), folded_settled_tokens=100 + more)
 
     if well:
-        assert unsaid(found) == [("history_gone", 2, 101)]
+        assert unsaid(found) == [("history_gone", 2, 101), ("history_gone", None, None)]
     else:
         assert [one.name for one in found.sums] == ["settled tokens kept in sum"]
 

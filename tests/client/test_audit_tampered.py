@@ -9,52 +9,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pydantic import BaseModel
-from temporalio import workflow
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from client.audit import audit
 from client.audit_report import Audit
 from domain.cycle import Outcome
-from domain.ledger import BudgetStatus, DayEntries, DaySummary, Entry
 from tests.metered.house import MeteredHouse, metered_house
 from tests.metered.provider import Call, Deed
 from workflows.budget import BudgetWorkflow
 
-
-class Answers(BaseModel):
-    """All that a ledger answers."""
-
-    entries: DayEntries
-    history: tuple[DaySummary, ...]
-    status: BudgetStatus
-
-
-@workflow.defn(name="AnotherLedger", sandboxed=False)
-class AnotherLedger:
-    """Answers what it is told to."""
-
-    @workflow.init
-    def __init__(self, answers: Answers) -> None:
-        self.answers = answers
-
-    @workflow.run
-    async def run(self, answers: Answers) -> None:
-        await workflow.wait_condition(lambda: False)
-
-    @workflow.query
-    def entries(self, day: date | None = None) -> DayEntries:
-        return self.answers.entries
-
-    @workflow.query
-    def history(self) -> tuple[DaySummary, ...]:
-        return self.answers.history
-
-    @workflow.query
-    def status(self) -> BudgetStatus:
-        return self.answers.status
+from .another_ledger import AnotherLedger, Answers, consistent, instead
 
 
 @dataclass(frozen=True)
@@ -67,14 +32,7 @@ class Lab:
 
     async def audited(self, answers: Answers) -> Audit:
         """The audit of the day, with a ledger that answers so."""
-        await self.house.client.start_workflow(
-            AnotherLedger.run,
-            answers,
-            id=self.house.ledger.id,
-            task_queue=f"{self.house.scope}-another",
-            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        )
+        await instead(self.house.client, self.house.ledger.id, f"{self.house.scope}-another", answers)
         return await audit(self.house.client, self.day, self.house.scope)
 
 
@@ -94,36 +52,6 @@ async def lab(quiet_env: WorkflowEnvironment, tmp_path_factory: pytest.TempPathF
         truth = Answers(entries=entries, history=history, status=await house.balance())
         async with Worker(quiet_env.client, task_queue=f"{house.scope}-another", workflows=[AnotherLedger]):
             yield Lab(house, entries.day, truth)
-
-
-def consistent(truth: Answers, entries: list[Entry], **folded: int) -> Answers:
-    """Answers with these entries, and with sums that agree with them."""
-    day = truth.entries.model_copy(update={"entries": tuple(entries), **folded})
-    settled = [entry for entry in entries if entry.state == "settled"]
-    charged = [entry for entry in entries if entry.state != "settled"]
-    tokens = {
-        "settled": sum(entry.total_tokens for entry in settled) + day.folded_settled_tokens,
-        "charged": sum(entry.total_tokens for entry in charged) + day.folded_charged_tokens,
-    }
-    calls = len([entry for entry in entries if entry.state != "forfeited"]) + day.folded_calls
-    [summary] = truth.history
-    summary = summary.model_copy(
-        update={
-            "settled_tokens": tokens["settled"],
-            "charged_tokens": tokens["charged"],
-            "settled_usd": sum((entry.cost or Decimal(0) for entry in settled), Decimal(0)),
-            "charged_usd": sum((entry.cost or Decimal(0) for entry in charged), Decimal(0)),
-            "calls": calls,
-        }
-    )
-    status = truth.status.model_copy(
-        update={
-            "tokens_settled": tokens["settled"],
-            "tokens_charged": tokens["charged"],
-            "invocations_today": calls,
-        }
-    )
-    return Answers(entries=day, history=(summary,), status=status)
 
 
 def changed(truth: Answers, seq: int, **changes: object) -> Answers:
