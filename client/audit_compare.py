@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from client.audit_calls import Call, Identity, Number, Telling
+from client.audit_calls import GOES_ON, SKEW, Call, Identity, Number, Telling
 from client.audit_report import Audit, Booked, Books, Difference, SumDifference, Unsaid
 
 NO_RUN = "the server knows no such run of a cycle under this ledger"
@@ -242,8 +242,10 @@ class _Comparison:
         beginning = self.books.beginning
         if beginning is None or not beginning.spent:
             return False
-        started = beginning.since.astimezone(UTC).date()
-        return self.day in (started, started - timedelta(days=1))
+        # Into the last of these days a call may have gone on that was in flight when its run ended.
+        started = beginning.since.astimezone(UTC)
+        last = (started + GOES_ON + SKEW).date()
+        return started.date() - timedelta(days=1) <= self.day <= last
 
     def _may_lack_histories(self) -> bool:
         return bool(self.evidence.unreadable) or self.evidence.bound is not None or self._begins < self.evidence.since
@@ -295,7 +297,7 @@ class _Comparison:
             flying = [
                 one
                 for one in telling.in_flight
-                if one.run_id == telling.run_id and (one.taken_at - timedelta(minutes=1)).date() <= self.day
+                if one.run_id == telling.run_id and (one.taken_at - SKEW).date() <= self.day
             ]
             if flying and telling.run_id not in seen:
                 seen.add(telling.run_id)

@@ -82,7 +82,7 @@ def compared(
         calls=len(found.calls) + found.folded_calls,
     )
     standing = Standing(
-        reset_date=DAY + timedelta(days=1),
+        reset_date=DAY + timedelta(days=9),
         active=tuple(Holder(run_id=run) for run in active),
         tokens_settled=0,
         tokens_charged=0,
@@ -200,6 +200,29 @@ def test_a_ledger_that_counts_the_day_as_spent_covers_the_calls_before_it_and_no
         ("calls kept in sum", Decimal(1), Decimal(0)),
         ("settled tokens kept in sum", Decimal(100), Decimal(0)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("restarted", "days"),
+    [(NOON, [-1, 0]), (NOON + timedelta(hours=11, minutes=43), [-1, 0]), (NOON + timedelta(hours=11.75), [-1, 0, 1])],
+)
+def test_a_restart_explains_what_is_charged_without_calls_only_on_the_days_that_it_spends(
+    restarted: datetime, days: list[int]
+) -> None:
+    again = LedgerBeginning(since=restarted, spent=True)
+    audits = {
+        n: compared(
+            [],
+            [],
+            day=DAY + timedelta(days=n),
+            since=NOON - timedelta(days=9),
+            beginning=again,
+            folded_charged_tokens=9,
+        )
+        for n in (-2, -1, 0, 1, 2)
+    }
+
+    assert [n for n, audit in audits.items() if audit.equal] == days
 
 
 def test_tokens_charged_in_sum_without_a_call_are_a_difference() -> None:
