@@ -13,9 +13,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ended_runs import READING, Reading, calls_of
 from activities.heartbeat import beating
+from activities.open_envelopes import open_envelopes
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import (
     BUDGET_WORKFLOW,
+    Account,
     BudgetInput,
     EnsureBudget,
     Limits,
@@ -62,20 +64,42 @@ async def ensure_budget(client: Client, task_queue: str, limits: Limits, scope: 
         ) from error
 
 
-async def restart_budget(client: Client, task_queue: str, limits: Limits, scope: str | None = None) -> None:
-    """Start a ledger in the place of one that was ended, with the present day counted as spent. For a person to ask.
+async def restart_budget(
+    client: Client, task_queue: str, limits: Limits, scope: str | None = None
+) -> tuple[Account, ...] | None:
+    """Start a ledger in the place of one that was ended, for a person who asks. The days on which something may still
+    be billed that nobody knows of any more count as spent, and what running cycles hold is taken over: the new ledger's
+    accounts of it are returned. None where a ledger runs: then nothing is done.
 
-    Does nothing while a ledger runs.
+    Raises ResearchError where what a cycle holds can't be read: then no ledger is started.
     """
-    await client.start_workflow(
-        BUDGET_WORKFLOW,
-        BudgetInput(limits=limits, spent=True),
-        id=budget_workflow_id(scope),
-        task_queue=task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=SUMMARY,
-    )
+    identity = budget_workflow_id(scope)
+    if await _runs(client, identity):
+        return None
+    adopted = await open_envelopes(client, scope)
+    try:
+        await client.start_workflow(
+            BUDGET_WORKFLOW,
+            BudgetInput(limits=limits, spent=True, adopted=adopted),
+            id=identity,
+            task_queue=task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=SUMMARY,
+        )
+    except WorkflowAlreadyStartedError:
+        return None  # Somebody else was first, and has seen the same.
+    return adopted
+
+
+async def _runs(client: Client, identity: str) -> bool:
+    try:
+        found = await client.get_workflow_handle(identity).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return found.status is WorkflowExecutionStatus.RUNNING
 
 
 @dataclass(frozen=True)

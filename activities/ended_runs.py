@@ -6,11 +6,14 @@ run made, with the same numbers, and those that it had no time to make. So a rec
 comes late, is known for the same call.
 
 A history is somebody else's data: one that doesn't fit together is unreadable as a whole, never half believed.
+
+The same reader tells of a run that still goes on what it has spent so far (activities.open_envelopes).
 """
 
 import logging
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -76,10 +79,11 @@ class HistoryUnreadable(Exception):
 class _Request(BaseModel):
     model: str | None = None
     designer: str
+    budget_scope: str | None = None
 
 
 class _Start(BaseModel):
-    """Of a cycle's input: who is called, and what that costs."""
+    """Of a cycle's input: who is called, what that costs, and under which ledger."""
 
     request: _Request
     price: Price | None = None
@@ -103,15 +107,8 @@ async def calls_of(client: Client, run: RunRef, reading: Reading) -> tuple[Recor
 
     Raises RPCError where the server can't be asked now.
     """
-    handle = client.get_workflow_handle(run.cycle_id, run_id=run.run_id)
-    events: list[HistoryEvent] = []
-    size = 0
     try:
-        async for event in handle.fetch_history_events(skip_archival=True):
-            events.append(event)
-            size += event.ByteSize()
-            if len(events) > reading.events or size > reading.size:
-                raise HistoryUnreadable(f"it has more than {reading.events} events, or than {reading.size} bytes")
+        events = [event async for event in events_of(client, run, reading)]
         calls = await calls_in(events, run, client.data_converter)
         if len(calls) > reading.calls:
             raise HistoryUnreadable(f"it has {len(calls)} calls, and no cycle makes more than {reading.calls}")
@@ -125,17 +122,45 @@ async def calls_of(client: Client, run: RunRef, reading: Reading) -> tuple[Recor
         return None
 
 
+async def events_of(client: Client, run: RunRef, reading: Reading) -> AsyncIterator[HistoryEvent]:
+    """A run's history, event by event. Raises HistoryUnreadable where it is too long, and RPCError."""
+    size = 0
+    handle = client.get_workflow_handle(run.cycle_id, run_id=run.run_id)
+    async for event in handle.fetch_history_events(skip_archival=True):
+        size += event.ByteSize()
+        if event.event_id > reading.events or size > reading.size:
+            raise HistoryUnreadable(f"it has more than {reading.events} events, or than {reading.size} bytes")
+        yield event
+
+
 async def calls_in(events: Sequence[HistoryEvent], run: RunRef, converter: DataConverter) -> tuple[Record, ...]:
     """The calls that a whole history tells of. Raises HistoryUnreadable, and nothing else whatever the events are."""
+    with what_breaks_is_unreadable():
+        if not has_ended(events):
+            raise HistoryUnreadable("it breaks off before the run's end")
+        spending = await HistoryReader(events, run, converter).spent()
+        return spending.end(event_time(events[-1]))
+
+
+def has_ended(events: Sequence[HistoryEvent]) -> bool:
+    """Whether the history goes on to the run's end."""
+    return events[-1].event_type in _ENDED
+
+
+@contextmanager
+def what_breaks_is_unreadable() -> Iterator[None]:
+    """Lets nothing but HistoryUnreadable and RPCError leave the block: whatever else breaks is in the history, and no
+    reason to fail for the other runs.
+    """
     try:
-        return await _Reader(events, run, converter).calls()
-    except HistoryUnreadable:
+        yield
+    except (HistoryUnreadable, RPCError):
         raise
-    except Exception as error:  # Whatever breaks is in the history, and no reason to fail for the other runs.
+    except Exception as error:
         raise HistoryUnreadable(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-class _Spending:
+class Spending:
     """A run's envelopes, spent again. What is done to a call is what the cycle does (workflows/funds.py)."""
 
     def __init__(self, run: RunRef, model: str, price: Price | None) -> None:
@@ -189,6 +214,11 @@ class _Spending:
         self._envelopes[key], record = self._envelopes[key].charge(ticket, self._model, at)
         self._records[key].append(record)
 
+    @property
+    def last(self) -> tuple[str, tuple[Record, ...]] | None:
+        """The key of the envelope that was asked for last, and the calls that were made of it so far."""
+        return next(((key, tuple(calls)) for key, calls in reversed(self._records.items())), None)
+
     def end(self, at: datetime) -> tuple[Record, ...]:
         """The run ends, and with it what is in flight. All calls of its last envelope."""
         for number in list(self._in_flight):
@@ -202,7 +232,7 @@ class _Spending:
         return tuple(last)
 
 
-class _Reader:
+class HistoryReader:
     """One history, read from its first event to its last."""
 
     def __init__(self, events: Sequence[HistoryEvent], run: RunRef, converter: DataConverter) -> None:
@@ -217,41 +247,53 @@ class _Reader:
         }
         self._starts = sorted(self._started_by.values())
 
-    async def calls(self) -> tuple[Record, ...]:
-        """As calls_in, but raises whatever comes."""
+    async def scope(self) -> str | None:
+        """Which ledger the cycle is under, as its first event tells. Raises whatever breaks."""
+        return (await self._start()).request.budget_scope
+
+    async def spent(self) -> Spending:
+        """What the run had spent by its last event. Raises whatever breaks."""
         if [event.event_id for event in self._events] != list(range(1, len(self._events) + 1)):
             raise HistoryUnreadable("it has gaps")
-        first, last = self._events[0].workflow_execution_started_event_attributes, self._events[-1]
-        if first.workflow_type.name != CYCLE_WORKFLOW:
-            raise HistoryUnreadable(f"it is of a {first.workflow_type.name!r}, and that is no cycle")
-        if last.event_type not in _ENDED:
-            raise HistoryUnreadable("it breaks off before the run's end")
-        start = await self._value(first.input, _Start)
-        spending = _Spending(self._run, start.request.model or start.request.designer, start.price)
+        start = await self._start()
+        spending = Spending(self._run, start.request.model or start.request.designer, start.price)
         for event in self._events:
             await self._read(event, spending)
-        return spending.end(_time(last))
+        return spending
 
-    async def _read(self, event: HistoryEvent, spending: _Spending) -> None:
+    async def value(self, payloads: Payloads, of: type[T]) -> T:
+        """What one payload holds. Raises whatever breaks."""
+        [value] = await self._converter.decode(payloads.payloads, [of])
+        if not isinstance(value, of):
+            raise HistoryUnreadable(f"a {type(value).__name__} stands where a {of.__name__} should")
+        return value
+
+    async def _start(self) -> _Start:
+        first = self._events[0].workflow_execution_started_event_attributes
+        if first.workflow_type.name != CYCLE_WORKFLOW:
+            raise HistoryUnreadable(f"it is of a {first.workflow_type.name!r}, and that is no cycle")
+        return await self.value(first.input, _Start)
+
+    async def _read(self, event: HistoryEvent, spending: Spending) -> None:
         match event.WhichOneof("attributes"):
             case "signal_external_workflow_execution_initiated_event_attributes":
                 sent = event.signal_external_workflow_execution_initiated_event_attributes
                 # A reset run's history begins with what its predecessor did: its opening and its calls are not ours.
                 if sent.signal_name == "open":
-                    opening = await self._value(sent.input, Open)
+                    opening = await self.value(sent.input, Open)
                     if opening.run_id == self._run.run_id:
                         spending.open(opening.key)
             case "activity_task_scheduled_event_attributes":
                 asked = event.activity_task_scheduled_event_attributes
                 if asked.activity_type.name in BILLABLE:
-                    turn = await self._value(asked.input, _Turn)
+                    turn = await self.value(asked.input, _Turn)
                     if turn.granted_run_id == self._run.run_id:
                         at = self._at(self._started_by[asked.workflow_task_completed_event_id])
                         spending.take(event.event_id, asked.activity_type.name, turn.ceiling_tokens, at)
             case "activity_task_completed_event_attributes":
                 answered = event.activity_task_completed_event_attributes
                 if spending.has(answered.scheduled_event_id):
-                    answer = await self._value(answered.result, _Answer)
+                    answer = await self.value(answered.result, _Answer)
                     spending.settle(answered.scheduled_event_id, answer.usage, self._heard(event))
             case "activity_task_failed_event_attributes":
                 failed = event.activity_task_failed_event_attributes
@@ -268,21 +310,15 @@ class _Reader:
     def _heard(self, event: HistoryEvent) -> datetime:
         """What the workflow's clock showed when it heard of an event; the event's own time if it never did."""
         following = bisect(self._starts, event.event_id)
-        return self._at(self._starts[following]) if following < len(self._starts) else _time(event)
+        return self._at(self._starts[following]) if following < len(self._starts) else event_time(event)
 
     def _at(self, start: int) -> datetime:
         event = self._events[start - 1]
         if not event.HasField("workflow_task_started_event_attributes"):
             raise HistoryUnreadable(f"event {start} starts no workflow task")
-        return _time(event)
-
-    async def _value(self, payloads: Payloads, of: type[T]) -> T:
-        [value] = await self._converter.decode(payloads.payloads, [of])
-        if not isinstance(value, of):
-            raise HistoryUnreadable(f"a {type(value).__name__} stands where a {of.__name__} should")
-        return value
+        return event_time(event)
 
 
-def _time(event: HistoryEvent) -> datetime:
+def event_time(event: HistoryEvent) -> datetime:
     """As workflow.now() tells it."""
     return datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, tz=UTC)

@@ -79,6 +79,7 @@ __all__ = [
     "BUDGET_WORKFLOW",
     "CLOCK_SKEW",
     "PROVIDER_GOES_ON",
+    "Account",
     "Bounds",
     "BudgetInput",
     "BudgetStatus",
