@@ -82,14 +82,21 @@ def resume(ctx: typer.Context) -> ExitCode:
 
 @budget_app.command("restart")
 def restart(ctx: typer.Context) -> ExitCode:
-    """Start a ledger in place of one that was ended. The present day counts as spent. Does nothing while one runs."""
+    """Start a ledger in place of one that was ended. This day and the one before it count as spent, and what running
+    cycles still hold is taken over. Does nothing while a ledger runs.
+    """
     from activities.budget import restart_budget
     from client import budget as ledger
+    from client.render_budget import what_a_restart_did
 
-    settings = invocation(ctx).settings()
+    settings, screen = invocation(ctx).settings(), invocation(ctx).screen
 
     async def started(client: "Client") -> "BudgetStatus":
-        await restart_budget(client, settings.task_queue, settings.limits)
+        adopted = await restart_budget(client, settings.task_queue, settings.limits)
+        if adopted is None:
+            screen.note("a ledger runs: nothing was done")
+        else:
+            screen.note(what_a_restart_did(await ledger.budget_history(client), adopted))
         return await ledger.require_status(client)
 
     _show(ctx, _with_client(ctx, started))
@@ -127,7 +134,7 @@ def verify(
     ctx: typer.Context,
     day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A UTC day. [default: today]")] = None,
 ) -> ExitCode:
-    """Recompute a day from the histories of its cycles, and compare it with the ledger call by call.
+    """Recompute a day from its cycles' histories. Compares it with the ledger, call by call.
 
     Exit code 0 where they are equal as far as can be said, 1 where they differ.
     """

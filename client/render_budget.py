@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from client.render_values import NONE, clean, count, moment, money, percent
-from domain.ledger import BudgetStatus, DayEntries, DaySummary
+from client.render_values import NONE, clean, count, moment, money, percent, plural
+from domain.ledger import Account, BudgetStatus, DayEntries, DaySummary
 
 MIN_CELLS = 10
 MAX_CELLS = 60
@@ -128,6 +128,19 @@ def render_history(days: list[DaySummary]) -> RenderableType:
     return table
 
 
+def what_a_restart_did(days: Sequence[DaySummary], adopted: Sequence[Account]) -> str:
+    """Of a ledger that was started in place of another, in sentences: the days that its books begin with, which count
+    as spent, newest first; and the accounts that it took over.
+    """
+    spent = ", ".join(f"{day.day:%Y-%m-%d}" for day in reversed(days))
+    said = f"a new ledger was started; counted as spent (UTC): {spent}."
+    if not adopted:
+        return f"{said} No running cycle held anything."
+    whose = ", ".join(f"{account.cycle_id} ({count(account.unspent.tokens)} tokens)" for account in adopted)
+    cycles = "1 running cycle" if len(adopted) == 1 else f"{count(len(adopted))} running cycles"
+    return f"{said} What {cycles} still held was taken over: {whose}."
+
+
 class _DayBar:
     """The day in cells, as many as the console has room for: a part that is not nothing has one at least."""
 
@@ -159,25 +172,20 @@ def shared_out(parts: Sequence[int], cells: int) -> list[int]:
 def _legend(budget: BudgetStatus) -> Table:
     """Each part with its mark and figures; dollars where there are any, or a limit in them."""
     dollars = budget.daily_usd_budget is not None or any(part.usd(budget) for part in PARTS)
+    rows = [(Text(part.mark, part.style), part.name, part.tokens(budget), part.usd(budget)) for part in PARTS]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for justify in ("left", "left", "right", "right"):
+    for justify in ("left", "left", "right", "right")[: 4 if dollars else 3]:
         table.add_column(justify=justify, no_wrap=True)
-    for part in PARTS:
-        table.add_row(
-            Text(part.mark, part.style),
-            part.name,
-            f"{count(part.tokens(budget))} tokens",
-            money(part.usd(budget)) if dollars else "",
-        )
-    limit = "no limit" if budget.daily_usd_budget is None else money(budget.daily_usd_budget)
-    table.add_row("", "limit", f"{count(budget.daily_budget)} tokens", limit if dollars else "no limit in dollars")
+    for mark, name, tokens, usd in (*rows, (Text(), "limit", budget.daily_budget, budget.daily_usd_budget)):
+        spent = ("no limit" if name == "limit" and usd is None else money(usd),) if dollars else ()
+        table.add_row(mark, name, f"{count(tokens)} tokens", *spent)
     return table
 
 
 def _remarks(budget: BudgetStatus) -> Iterator[tuple[str, str]]:
     """What more there is to know of the figures, with its style."""
     calls = budget.invocations_today
-    yield f"{count(calls)} call{'' if calls == 1 else 's'} of a model", ""
+    yield f"{plural(calls, 'call')} of a model", ""
     beyond = budget.tokens_settled + budget.tokens_charged + budget.tokens_held - budget.daily_budget
     if beyond > 0:
         yield f"{count(beyond)} tokens beyond the limit: nothing is granted until they fit again", "yellow"
