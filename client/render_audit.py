@@ -10,7 +10,7 @@ from rich.text import Text
 
 from client.audit_compare import FIGURES
 from client.audit_report import Audit, Difference, Unsaid
-from client.render_values import NONE, clean, count, moment, money
+from client.render_values import NONE, clean, count, moment, money, plural
 
 SHOWN = 50
 """Differences that are shown; JSON has all of them."""
@@ -23,7 +23,7 @@ def render_audit(audit: Audit) -> RenderableType:
     lines: list[RenderableType] = [
         Text.assemble((f"Audit of {audit.day} (UTC): ", "bold"), _verdict(audit)),
         Text(
-            f"  histories  {count(audit.calls)} calls in {count(audit.runs_read)} runs of cycles: "
+            f"  histories  {plural(audit.calls, 'call')} in {plural(audit.runs_read, 'run')} of cycles: "
             f"settled {count(audit.settled_tokens)}, charged {count(audit.charged_tokens)} tokens; "
             f"{money(audit.settled_usd + audit.charged_usd)}{_unpriced(audit)}"
         ),
@@ -45,8 +45,7 @@ def render_audit(audit: Audit) -> RenderableType:
 
 def _verdict(audit: Audit) -> tuple[str, str]:
     if not audit.equal:
-        number = len(audit.differences) + len(audit.sums)
-        return f"{count(number)} difference{'s' if number > 1 else ''}", "red"
+        return plural(len(audit.differences) + len(audit.sums), "difference"), "red"
     return ("equal, call by call", "green") if audit.complete else ("equal, as far as can be said", "yellow")
 
 
@@ -56,7 +55,7 @@ def _ledger(audit: Audit) -> str:
         return "no book of that day"
     held = f"; {count(sums.held_tokens)} held besides, which are no calls yet" if sums.held_tokens else ""
     return (
-        f"{count(sums.calls)} calls: "
+        f"{plural(sums.calls, 'call')}: "
         f"settled {count(sums.settled_tokens)}, charged {count(sums.charged_tokens)} tokens; "
         f"{money(sums.settled_usd + sums.charged_usd)}{held}"
     )
@@ -120,7 +119,7 @@ def _figure(value: object) -> str:
 def _unsaid(one: Unsaid) -> str:
     what = [clean(one.cycle_id)] if one.cycle_id else []
     if one.calls:
-        what.append(f"{count(one.calls)} call{'s' if one.calls > 1 else ''}")
+        what.append(plural(one.calls, "call"))
     if one.tokens:
         what.append(f"{count(one.tokens)} tokens")
     return f"{', '.join(what)}: {clean(one.message)}" if what else clean(one.message)

@@ -174,8 +174,10 @@ def _legend(budget: BudgetStatus) -> Table:
     dollars = budget.daily_usd_budget is not None or any(part.usd(budget) for part in PARTS)
     rows = [(Text(part.mark, part.style), part.name, part.tokens(budget), part.usd(budget)) for part in PARTS]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for justify in ("left", "left", "right", "right")[: 4 if dollars else 3]:
-        table.add_column(justify=justify, no_wrap=True)
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    for _ in range(2 if dollars else 1):
+        table.add_column(justify="right", no_wrap=True)
     for mark, name, tokens, usd in (*rows, (Text(), "limit", budget.daily_budget, budget.daily_usd_budget)):
         spent = ("no limit" if name == "limit" and usd is None else money(usd),) if dollars else ()
         table.add_row(mark, name, f"{count(tokens)} tokens", *spent)

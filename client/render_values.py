@@ -34,6 +34,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(number: int, thing: str) -> str:
+    """So many things: 1 call, 2,000 calls."""
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def money(value: Decimal | None) -> str:
     """Dollars, in full where they are below a cent."""
     if value is None:

@@ -80,7 +80,7 @@ async def test_a_day_that_verifies_is_told_as_equal_and_is_exit_code_0(billed: B
 
     assert told.code == found.code == 0
     assert "(UTC): equal, call by call\n" in told.out
-    assert "10 calls in 1 runs of cycles" in told.out
+    assert "10 calls in 1 run of cycles" in told.out
     assert (found.json["complete"], found.json["settled_tokens"]) == (True, billed.truth.status.tokens_settled)
 
 
