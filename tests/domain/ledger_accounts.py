@@ -68,6 +68,8 @@ class Seen:
 
     crowded: days in whose books there is, by right, more than was granted on them.
     ceilings_hold: whether every usage stays within what was granted; where not, limits and envelopes can't hold.
+    spent: days that count as spent, because a ledger was restarted, with what counts. adopted: how many envelopes it
+    took over. strangers: runs of which it knows nothing.
     """
 
     limits: Limits
@@ -93,6 +95,9 @@ class Seen:
     swept: dict[str, int] = field(default_factory=dict)
     crowded: set[date] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    spent: dict[date, Sums] = field(default_factory=dict)
+    adopted: int = 0
+    strangers: set[str] = field(default_factory=set)
     sweeps: int = 0
     ending_sweep: bool = False
 
@@ -113,6 +118,35 @@ class Seen:
         if self.highest_usd is not None:
             usd = limits.usd_per_day
             self.highest_usd = None if usd is None else max(self.highest_usd, usd)
+
+    def starts_anew(
+        self, adopted: Mapping[str, Sequence[Granted]], made: Sequence[Record], days: Iterable[date]
+    ) -> None:
+        """Another ledger, which knows of these envelopes alone, by these answers, with these calls made of them."""
+        self.inexact, self.paused = True, False
+        self.said = {
+            "tokens": self.limits.tokens_per_day,
+            "usd": self.limits.usd_per_day,
+            "slots": self.limits.max_active_cycles,
+        }
+        self.spent = dict.fromkeys(days, amount(self.limits.tokens_per_day, self.limits.usd_per_day))
+        self.crowded.update(self.spent)
+        self.adopted = len(adopted)
+        self.strangers.update(run_id for run_id, _ in self.asks if run_id not in adopted)
+        self.strangers.update(run_id for run_id, _, _ in self.booked if run_id not in adopted)
+        self.finals = {(answer.run_id, answer.key): answer for heard in adopted.values() for answer in heard}
+        self.booked = {(record.run_id, record.envelope_key, record.seq): record for record in made}
+        self.open = {run_id: Held() for run_id in adopted}
+        for run_id, heard in adopted.items():
+            for answer in heard:
+                self.open[run_id].granted = plus(self.open[run_id].granted, amount(answer.tokens, answer.usd))
+        for record in made:
+            held = self.open[record.run_id]
+            held.booked = plus(held.booked, amount(record.tokens, record.usd))
+        self.by_kind = {kind: defaultdict(lambda: NONE) for kind in RecordKind}
+        for old in (self.refusals, self.waiting, self.calls, self.forfeited, self.swept):
+            old.clear()
+        self.overrun = self.sweeps = 0
 
     # Messages
 
@@ -139,7 +173,8 @@ class Seen:
         name = (record.run_id, record.envelope_key, record.seq)
         latest = max(day, now.date(), min(max(record.days), now.date() + DAY))
         days = {min(max(said, latest - (self.bounds.days - 1) * DAY), latest) for said in record.days}
-        if min(record.days) < min(days) or (self.forgetful and record.run_id not in self.open):
+        forgotten = self.forgetful or record.run_id in self.strangers
+        if min(record.days) < min(days) or (forgotten and record.run_id not in self.open):
             # Of days before there are no books; of an envelope that is forgotten calls and forfeits count besides.
             self.crowded.update(days)
         if name in self.booked:
@@ -305,5 +340,5 @@ class Seen:
 
     def what_counts(self, ledger: Ledger) -> dict[str, Any]:
         """The ledger's state without what may change when somebody only asks again."""
-        asked = {"sweep_wanted": True, "refused": True, "accounts": {"__all__": {"checked"}}}
+        asked: Any = {"sweep_wanted": True, "refused": True, "accounts": {"__all__": {"checked"}}}
         return ledger.state.model_dump(exclude=asked)

@@ -62,6 +62,7 @@ class Cycle:
     flying: list[Ticket] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    heard: list[Granted] = field(default_factory=list)
     asked_more: int = 0
     topping: tuple[str, str] | None = None
     ended_at: datetime | None = None
@@ -231,11 +232,12 @@ class CyclesAndNetwork:
 
     def closes(self, cycle: Cycle, chance: Random) -> None:
         cycle.closing = True
+        self.says(self.close_of(cycle), chance)
+
+    def close_of(self, cycle: Cycle) -> Close:
         if cycle.envelope is not None:
-            message = cycle.envelope.close(self.cycles_now)
-        else:
-            message = Close(key=cycle.key, cycle_id=cycle.cycle_id, run_id=cycle.run_id, at=self.cycles_now)
-        self.says(message, chance)
+            return cycle.envelope.close(self.cycles_now)
+        return Close(key=cycle.key, cycle_id=cycle.cycle_id, run_id=cycle.run_id, at=self.cycles_now)
 
     def a_run_ends_without_a_word(self, chance: Random) -> bool:
         if (cycle := pick(self.living(), chance)) is None:
@@ -353,6 +355,8 @@ class CyclesAndNetwork:
 
     def is_heard(self, reply: Reply) -> None:
         cycle = self.cycles[reply.run_id]
+        if isinstance(reply, Granted) and reply not in cycle.heard:
+            cycle.heard.append(reply)
         if cycle.is_over:
             self.seen.reply_failed(reply.run_id)
             self.ledger.reply_failed(reply.run_id)

@@ -46,8 +46,10 @@ class Promises:
             return
         for day, tokens in biller.tokens.items():
             assert tokens <= seen.highest_tokens, f"{day}: billed {tokens}, over every limit"
-            if day in totals:
+            # A ledger knows nothing of the days before it, nor dollars of those that it counts as spent.
+            if day in totals and day >= min(seen.spent, default=day):
                 assert tokens <= totals[day][0], f"{day}: billed {tokens}, in the books {totals[day]}"
+            if day in totals and day > max(seen.spent, default=day - DAY):
                 priced = biller.usd[day, "priced"]
                 assert priced <= totals[day][1], f"{day}: billed ${priced}, in the books {totals[day]}"
             if seen.highest_usd is not None:
@@ -69,8 +71,10 @@ class Promises:
             if day in state.days:
                 limits = state.days[day].limit_tokens, state.days[day].limit_usd
                 assert limits == (state.limits.tokens_per_day, state.limits.usd_per_day)
-        most = max(0 if state.paused else state.limits.max_active_cycles, self.open_before)
+        slots = 0 if state.paused else state.limits.max_active_cycles
+        most = max(slots, self.open_before, self.world.seen.adopted)
         assert len(state.accounts) <= most, f"{len(state.accounts)} cycles at once, {most} allowed"
+        self.world.seen.adopted = 0
         self.before = totals
         self.open_before = len(state.accounts)
         held = state.days[state.day].held if state.day in state.days else None
@@ -89,7 +93,8 @@ class Promises:
             settled = seen.by_kind[RecordKind.SETTLED].get(day, NONE)
             charged = seen.by_kind[RecordKind.CHARGED].get(day, NONE)
             in_books = (book.settled.tokens, book.settled.usd, book.settled.unpriced)
-            more = minus((book.charged.tokens, book.charged.usd, book.charged.unpriced), charged)
+            said = plus(charged, seen.spent.get(day, NONE))
+            more = minus((book.charged.tokens, book.charged.usd, book.charged.unpriced), said)
             assert none_below(more), f"{day}: {charged} were charged, and are not in the books"
             if seen.forgetful:
                 assert none_below(minus(in_books, settled)), f"{day}: settled {in_books}, said {settled}"
@@ -105,6 +110,7 @@ class Promises:
 
     def every_envelope_covers_what_its_run_may_have_spent(self, state: LedgerState) -> None:
         seen = self.world.seen
+        known_from = min(seen.spent, default=state.day - seen.bounds.days * DAY)
         for account in state.accounts.values():
             held, known = account.held[state.day], seen.open[account.run_id]
             assert none_below((held.tokens, held.usd, held.unpriced))
@@ -118,7 +124,7 @@ class Promises:
             if cycle.envelope is None:
                 continue
             for day, (tokens, usd, _) in self.unknown(cycle).items():
-                if day in state.days:
+                if day in state.days and day >= known_from:
                     kept = account.held[day]
                     assert tokens <= kept.tokens, f"{account.run_id} may have spent {tokens} on {day}: {kept}"
                     assert usd <= kept.usd, f"{account.run_id} may have spent ${usd} on {day}: {kept}"
@@ -136,7 +142,7 @@ class Promises:
             if account.run_id in seen.forfeited:
                 assert account.end is End.FORFEITED
                 for day, (tokens, usd, _) in self.unknown(self.world.cycles[account.run_id]).items():
-                    if day in state.days:
+                    if day in state.days and day >= known_from:
                         kept = account.forfeited[day]
                         assert (tokens <= kept.tokens, usd <= kept.usd) == (True, True), f"{account.run_id}: {kept}"
             else:

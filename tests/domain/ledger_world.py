@@ -1,7 +1,7 @@
 """The whole world: cycles and their network, the clock, sweeps, people, and the ledger's own restarts."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from random import Random
 
@@ -10,7 +10,20 @@ from pydantic import ValidationError
 
 from domain.cycle import CallUsage
 from domain.envelope import Envelope, EnvelopeExhausted
-from domain.ledger import Granted, Ledger, LedgerState, Limits, LimitsChange, Record, Refused, RunFate, RunReport
+from domain.ledger import (
+    Account,
+    Granted,
+    Ledger,
+    LedgerState,
+    Limits,
+    LimitsChange,
+    Open,
+    Record,
+    Refused,
+    RunFate,
+    RunReport,
+    TopUp,
+)
 
 from .ledger_cycles import PHASES, TOKEN_LIMITS, USD_LIMITS, Cycle, CyclesAndNetwork, pick
 
@@ -185,6 +198,40 @@ class World(CyclesAndNetwork):
         with pytest.raises(ValidationError):
             LedgerState.model_validate_json(json.dumps(written))
         return True
+
+    def the_ledger_is_ended_and_restarted(self, chance: Random) -> bool:
+        """By a person, who ends first those holders whose histories can't be read. What the ended ledger had said, and
+        nobody has heard, is lost; what is said to it from then on waits for the new one.
+        """
+        if self.limits_move or self.seen.forgetful:
+            return False
+        self.sweep, self.over, self.asked, self.refused, self.replies = None, None, None, [], []
+        for cycle in [cycle for cycle in self.holding() if not cycle.history_is_readable]:
+            self.ends(cycle, chance)
+        self.now += timedelta(seconds=chance.choice((0, 1, 300, 20_000)))
+        self.biller.time_is(self.now)
+        holders, bounds = self.holding(), self.seen.bounds
+        heard = {cycle.run_id: cycle.heard for cycle in holders}
+        accounts = [Account.taken_over(cycle.heard, cycle.records, self.now, bounds) for cycle in holders]
+        state = LedgerState.new(self.seen.limits, self.now, spent=True, adopted=accounts)
+        self.ledger, self.ledger_heard = Ledger(state, bounds), True
+        known = min(self.now.date() - timedelta(days=1), state.day)
+        days = [known + timedelta(days=n) for n in range((state.day - known).days + 1)]
+        assert self.now + timedelta(minutes=15) < datetime.combine(days[-1] + timedelta(days=1), time(), UTC)
+        self.seen.starts_anew(heard, [record for cycle in holders for record in cycle.records], days)
+        self.delivered = [
+            message
+            for message in self.delivered
+            if (message.run_id in heard if isinstance(message, Record) else isinstance(message, Open | TopUp))
+            and not self.cycles[message.run_id].is_over
+        ]
+        for cycle in self.living():
+            if cycle.closing:
+                self.network.append(self.close_of(cycle))
+        return True
+
+    def holding(self) -> list[Cycle]:
+        return [cycle for cycle in self.living() if cycle.envelope]
 
     # What an envelope must not let happen
 
