@@ -47,7 +47,7 @@ BOUNDS = TurnBounds(most=9_000, closing=6_000)
 
 CAPS = {"design": 60_000, "assess": 30_000}
 ENVELOPE = sum(CAPS.values())
-SILENCE = timedelta(seconds=2)
+SILENCE = timedelta(seconds=3)
 """After which a worker is taken for dead, and a workflow's task for lost."""
 
 
@@ -151,13 +151,15 @@ class MeteredHouse:
         return working(self.client, self.scope, self.provider.url, self.root, self.store)
 
     async def worker_process(self) -> asyncio.subprocess.Process:
-        """A worker in a process of its own, at work. It is for the caller to end."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.metered.worker_process"),
-            *(self.client.service_client.config.target_host, self.scope, self.provider.url, str(self.root)),
-            cwd=PROJECT,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        """A worker in a process of its own, at work, its log beside the store. It is for the caller to end."""
+        with (self.root / "worker.log").open("a") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.metered.worker_process"),
+                *(self.client.service_client.config.target_host, self.scope, self.provider.url, str(self.root)),
+                cwd=PROJECT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
         assert process.stdout
         assert await process.stdout.readline() == b"ready\n"
         return process

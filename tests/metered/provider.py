@@ -28,7 +28,10 @@ TURNS = MappingProxyType({"design": 7, "assess": 3})
 
 
 class Call(Frozen):
-    """A request, as its sender tells it. ticket: of the workflow's attempt; the sender may try it more than once."""
+    """A request, as its sender tells it.
+
+    ticket: of the workflow's attempt; the sender may try it more than once. sender: the id of its process.
+    """
 
     cycle_id: str
     run_id: str
@@ -37,6 +40,7 @@ class Call(Frozen):
     ticket: int
     ceiling_tokens: int
     closing: bool
+    sender: int
 
 
 class Reply(Frozen):
@@ -96,7 +100,7 @@ class Provider:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     calls: list[Call] = field(default_factory=list)
     bills: list[Bill] = field(default_factory=list)
-    working: int = 0
+    under_way: list[Call] = field(default_factory=list)
 
     def billed(self, cycle_id: str | None = None) -> int:
         """Tokens billed so far, in all or to one cycle."""
@@ -106,10 +110,14 @@ class Provider:
         """(phase, turn, nth) of a cycle's bills, in order."""
         return [(one.call.phase, one.call.turn, one.nth) for one in self.bills if one.call.cycle_id == cycle_id]
 
-    async def until(self, condition: Callable[["Provider"], bool]) -> None:
-        """Waits for what has to become true of the books."""
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, and so nothing can be billed any more that was asked for."""
+        return not self.under_way
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for what has to become true."""
         async with asyncio.timeout(60):
-            while not condition(self):
+            while not condition():
                 await asyncio.sleep(0.02)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,11 +131,11 @@ class Provider:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()  # never a whole request
             return
-        self.working += 1
+        self.under_way.append(call)
         try:
             deed, body = await self._work_on(call)
         finally:
-            self.working -= 1
+            self.under_way.remove(call)
         if deed in STATUS:
             writer.write(_response(STATUS[deed], body))
         elif deed is Deed.CUT:

@@ -70,13 +70,13 @@ async def test_a_worker_that_is_killed_in_a_call_leaves_it_charged_and_another_g
         worker = await house.worker_process()
         await house.open_ledger(tokens=ENVELOPE)
         cycle, _ = await house.start()
-        await house.provider.until(lambda books: books.working == 1 and len(books.bills) == 3)
+        await house.provider.until(lambda: len(house.provider.calls) == 4)
         worker.kill()
         await worker.wait()
         async with house.working():
             assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
             done.set()
-            await house.provider.until(lambda books: books.working == 0)
+            await house.provider.until(house.provider.is_idle)
             entries = await house.entries()
 
     assert differences(entries.entries, house.provider.bills) == []

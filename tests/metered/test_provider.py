@@ -10,7 +10,7 @@ from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
 from .provider import Call, Deed, provider
 from .turns import ask
 
-CALL = Call(cycle_id="c", run_id="r", phase="design", turn=1, ticket=1, ceiling_tokens=9_000, closing=False)
+CALL = Call(cycle_id="c", run_id="r", phase="design", turn=1, ticket=1, ceiling_tokens=9_000, closing=False, sender=1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -51,12 +51,12 @@ async def test_a_request_whose_sender_is_gone_is_billed_when_it_is_done() -> Non
     async with provider() as books:
         books.deed = slow
         asking = asyncio.create_task(ask(books.url, CALL))
-        await books.until(lambda books: books.working == 1)
+        await books.until(lambda: books.under_way == [CALL])
         asking.cancel()
         await asyncio.wait([asking])
         assert books.bills == []
         done.set()
-        await books.until(lambda books: books.working == 0)
+        await books.until(books.is_idle)
         assert [bill.call for bill in books.bills] == [CALL]
 
 

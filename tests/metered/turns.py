@@ -1,6 +1,7 @@
 """A designer and an assessor whose every turn is one request to the metered provider, as a real one's would be."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class MeteredTurns:
                 ticket=int(info.activity_id),
                 ceiling_tokens=turn.ceiling_tokens,
                 closing=turn.closing,
+                sender=os.getpid(),
             )
             async with beating(f"{phase}, turn {turn.turn}"), _lost_at_shutdown():
                 return await ask(self.url, call)

@@ -53,11 +53,11 @@ async def test_a_reset_cycle_goes_on_in_an_envelope_of_its_own_and_what_was_bill
         house.provider.deed = deed
         await house.open_ledger(tokens=limit)
         cycle, _ = await house.start()
-        await house.provider.until(lambda books: books.working == 1 and _turn(books.calls[-1]) == held)
+        await house.provider.until(lambda: held in map(_turn, house.provider.under_way))
         now = await reset(house, cycle, point)
         done.set()
         result = await asyncio.wait_for(now.result(), 60)
-        await house.provider.until(lambda books: books.working == 0)
+        await house.provider.until(house.provider.is_idle)
         entries, balance = await house.entries(), await house.balance()
 
     bills = house.provider.bills
