@@ -29,6 +29,9 @@ MOST_RUNS = 5_000
 ANSWERS_AT_REST = 5
 """How often the ledger is asked until nothing is booked between two answers."""
 
+ROUNDS = 5
+"""How often runs are read that the list did not show."""
+
 NO_SUCH = (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT)
 """An id that the server calls invalid belongs to no run at all."""
 
@@ -57,18 +60,30 @@ async def audit(client: Client, day: date, scope: str | None = None) -> Audit:
     listed = await _runs(client, day)
     read = await _read_all(client, listed[:MOST_RUNS], scope)
     books = await _books(client, day, scope, before)
-    # Runs that the list did not show yet, and those of which only a reset run has told.
-    named = {Run(entry.operation_id, entry.run_id) for entry in books.day.entries}
-    named |= {Run(call.cycle_id, call.run_id) for one in _tellings(read) for call in one.calls if day in call.days}
-    read += await _read_all(client, sorted(named - {one.run for one in read}), scope)
+    for _ in range(ROUNDS):
+        if not (more := _named(books, read)):
+            break
+        read += await _read_all(client, more, scope)
+        # What these histories have, the ledger must have after they were read.
+        books = await _books(client, day, scope, before)
     evidence = Evidence(
         day=day,
         tellings=tuple(_tellings(read)),
         unreadable={one.run.run_id: (one.run.cycle_id, one.trouble) for one in read if one.trouble},
+        unread=frozenset(run.run_id for run in _named(books, read)),
         bound=MOST_RUNS if len(listed) > MOST_RUNS else None,
         since=since,
     )
     return compare(evidence, books)
+
+
+def _named(books: Books, read: Sequence[_Read]) -> list[Run]:
+    """Runs that are not read yet: the list did not show them yet, or only a reset run has told of them."""
+    named = {Run(entry.operation_id, entry.run_id) for entry in books.day.entries}
+    named |= {
+        Run(call.cycle_id, call.run_id) for one in _tellings(read) for call in one.calls if books.day.day in call.days
+    }
+    return sorted(named - {one.run for one in read})
 
 
 async def _books(client: Client, day: date, scope: str | None, before: BookedDay) -> Books:

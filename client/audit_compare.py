@@ -35,12 +35,14 @@ FIGURES: Mapping[str, Callable[[Call], object]] = {
 class Evidence:
     """What the server had. tellings: of the cycles under this ledger. unreadable: by run, its cycle and why.
 
-    bound: the number of cycles that were read, where there were more. since: cycles that ended before it are forgotten.
+    unread: runs that nobody has looked for, because they came up only at the end. bound: the number of cycles that were
+    read, where there were more. since: cycles that ended before it are forgotten.
     """
 
     day: date
     tellings: tuple[Telling, ...]
     unreadable: Mapping[str, tuple[str, str]]
+    unread: frozenset[str]
     bound: int | None
     since: datetime
 
@@ -114,6 +116,8 @@ class _Comparison:
                 continue  # Said once for the run, whatever it did.
             if entry.number in self.told:
                 self._differs("invented", entry, because="the ledger has it twice")
+            elif entry.run_id in self.evidence.unread:
+                strangers["just_booked", entry.run_id].append(entry)
             elif entry.run_id not in self.read and entry.timestamp < self.evidence.since:
                 strangers["history_gone", entry.run_id].append(entry)
             elif entry.run_id not in self.read:
@@ -135,13 +139,18 @@ class _Comparison:
         for identity, calls in self.told.get(entry.number, {}).items():
             if identity in self.counted:
                 continue
-            same = next((call for call in calls if not _figures(call, entry)), None)
+            same = next((call for call in calls if not self._figures(call, entry)), None)
             if same or not exactly:
                 self.counted[identity] = same or calls[0]
                 if same is None:
-                    self._differs("changed", entry, calls[0], _figures(calls[0], entry))
+                    self._differs("changed", entry, calls[0], self._figures(calls[0], entry))
                 return True
         return False
+
+    def _figures(self, call: Call, entry: Booked) -> tuple[str, ...]:
+        """The names of the figures that differ. An entry of the day has to name the day."""
+        differing = tuple(name for name, of in FIGURES.items() if of(call) != getattr(entry, name))
+        return differing or (() if self.day in entry.days else ("days",))
 
     # What the ledger has not
 
@@ -359,11 +368,6 @@ class _Comparison:
                 {"reason": reason, "message": message, "cycle_id": cycle_id, "calls": calls, "tokens": tokens}
             )
         )
-
-
-def _figures(call: Call, entry: Booked) -> tuple[str, ...]:
-    """The names of the figures that differ."""
-    return tuple(name for name, of in FIGURES.items() if of(call) != getattr(entry, name))
 
 
 def _tokens(calls: Iterable[Call | Booked]) -> int:

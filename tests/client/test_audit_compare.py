@@ -60,6 +60,7 @@ def compared(
     day: date = DAY,
     since: datetime = NOON - KEPT,
     unreadable: dict[str, tuple[str, str]] | None = None,
+    unread: frozenset[str] = frozenset(),
     bound: int | None = None,
     before: Iterable[Booked] | None = None,
     active: tuple[str, ...] = (),
@@ -96,7 +97,7 @@ def compared(
         beginning=beginning,
         at_rest=at_rest,
     )
-    return compare(Evidence(day, tuple(tellings), unreadable or {}, bound, since), books)
+    return compare(Evidence(day, tuple(tellings), unreadable or {}, unread, bound, since), books)
 
 
 def unsaid(audit: Audit) -> list[tuple[str, int | None, int | None]]:
@@ -133,6 +134,10 @@ def test_a_call_that_was_booked_while_histories_were_read_can_not_be_said() -> N
 
 def test_of_a_day_before_the_oldest_history_not_even_that_nothing_was_spent_can_be_said() -> None:
     assert unsaid(compared([], [], since=NOON)) == [("history_gone", None, None)]
+
+
+def test_a_call_of_a_run_that_came_up_too_late_to_be_read_can_not_be_said() -> None:
+    assert unsaid(compared([], [booked(call(1))], unread=frozenset({"run-1"}))) == [("just_booked", 1, 100)]
 
 
 def test_a_call_of_a_history_that_can_not_be_read_can_not_be_said() -> None:

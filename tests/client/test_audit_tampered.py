@@ -30,10 +30,10 @@ class Lab:
     day: date
     truth: Answers
 
-    async def audited(self, answers: Answers) -> Audit:
-        """The audit of the day, with a ledger that answers so."""
+    async def audited(self, answers: Answers, day: date | None = None) -> Audit:
+        """The audit of the cycle's day, or another, with a ledger that answers so."""
         await instead(self.house.client, self.house.ledger.id, f"{self.house.scope}-another", answers)
-        return await audit(self.house.client, self.day, self.house.scope)
+        return await audit(self.house.client, day or self.day, self.house.scope)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -95,6 +95,23 @@ async def test_a_call_with_one_figure_changed_is_found_and_the_figure_named(lab:
     [difference] = found.differences
     assert (difference.kind, difference.seq, difference.figures) == ("changed", seq, (figure,))
     assert (found.equal, found.sums) == (False, ())
+
+
+async def test_a_call_that_stands_on_another_day_is_found_though_its_cycle_had_no_part_in_that_day(lab: Lab) -> None:
+    later = lab.day + timedelta(days=2)
+    [summary] = lab.truth.history
+    answers = lab.truth.model_copy(
+        update={
+            "entries": lab.truth.entries.model_copy(update={"day": later}),
+            "history": (summary.model_copy(update={"day": later}),),
+            "status": lab.truth.status.model_copy(update={"reset_date": later}),
+        }
+    )
+
+    found = await lab.audited(answers, later)
+
+    assert {(one.kind, one.figures) for one in found.differences} == {("changed", ("days",))}
+    assert (len(found.differences), found.sums, found.unsaid) == (11, (), ())
 
 
 @pytest.mark.parametrize("seq", [1, 3, 11])
