@@ -111,6 +111,8 @@ async def _beginning(client: Client, scope: str | None) -> LedgerBeginning | Non
     """The start of the ledger's first run; None where the server keeps that one no longer."""
     handle = ledger(client, scope)
     first = (await handle.describe()).raw_info.first_run_id
+    if not first:
+        return None  # An older server does not tell it.
     try:
         async for event in client.get_workflow_handle(handle.id, run_id=first).fetch_history_events(page_size=1):
             started = event.workflow_execution_started_event_attributes
