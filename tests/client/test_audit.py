@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from client.audit import audit
@@ -131,6 +132,26 @@ async def test_calls_that_a_reset_run_repeats_count_once(quiet_env: WorkflowEnvi
     lost = next(bill for bill in house.provider.bills if (bill.call.turn, bill.nth) == (4, 1))
     assert found.settled_tokens == house.provider.billed() - lost.usage.total
     assert found.charged_tokens == BOUNDS.most
+
+
+@pytest.mark.parametrize("start", ["nonsense", {"request": {"designer": 7}}, None])
+async def test_what_only_calls_itself_a_cycle_is_left_unsaid_and_breaks_nothing(
+    temporal_env: WorkflowEnvironment, tmp_path: Path, start: object
+) -> None:
+    async with metered_house(temporal_env.client, tmp_path) as house:
+        await house.open_ledger(tokens=ENVELOPE)
+        odd = await house.client.start_workflow(
+            "ResearchCycleWorkflow", start, id=f"odd-{house.scope}", task_queue="nobody-polls"
+        )
+
+        said: list[str] = []
+        async with asyncio.timeout(30):
+            while not said:
+                found = await audited(house)
+                said = [one.reason for one in found.unsaid if one.cycle_id == odd.id]
+
+        await odd.terminate()
+    assert (found.equal, said) == (True, ["history_unreadable"])
 
 
 def _held_at(house: MeteredHouse, turn: tuple[str, int]) -> asyncio.Event:

@@ -18,7 +18,10 @@ from temporalio.api.history.v1 import HistoryEvent
 
 import client
 from client.audit_calls import COST_NOTHING, HistoryReader, Telling, Unreadable
+from domain.cycle import CallUsage
+from domain.envelope import Envelope
 from domain.errors import COSTS_NOTHING, ErrorCode
+from domain.ledger import Granted
 from domain.pricing import price_of
 
 RUN = "run-1"
@@ -235,6 +238,53 @@ def test_dollars_are_those_of_the_price_that_the_cycle_carries(usage: dict[str, 
         + usage["output"] * rates.output
     ) / 1_000_000
     assert [call.cost for call in history.told().calls] == [expected, Decimal("0.05"), Decimal("0.2500025")]
+
+
+CALLS = st.lists(
+    st.tuples(
+        st.integers(0, 200_000),  # seconds until it is asked for
+        st.integers(0, 100_000),  # and until it ends
+        st.sampled_from(["answer", "answer", "lost", "nothing"]),
+        st.integers(1, 200_000),
+        st.lists(st.integers(0, 60_000), min_size=4, max_size=4),
+    ),
+    max_size=6,
+)
+
+
+@given(CALLS)
+@settings(max_examples=60, deadline=None)
+def test_both_statements_of_the_rules_come_to_the_same_calls(
+    calls: list[tuple[int, int, str, int, list[int]]],
+) -> None:
+    price = price_of("claude-haiku-5-5")
+    assert price is not None
+    granted = Granted(key="key-1", cycle_id="cycle-1", run_id=RUN, tokens=10**9, usd=Decimal(10**6))
+    envelope, records, now = Envelope.opened(granted, {"design": 10**9}), [], NOON
+    history = History()
+    history.begin(price=json.loads(price.model_dump_json()))
+    for pause, length, end, ceiling, (fresh, written, read, output) in calls:
+        now += timedelta(seconds=pause)
+        envelope, ticket = envelope.take("design", ceiling, price.ceiling(ceiling), now)
+        turn = history.ask(now, ceiling)
+        now += timedelta(seconds=length)
+        if end == "answer":
+            parts = {"input": fresh, "cache_write": written, "cache_write_1h": written // 3}
+            parts |= {"cache_read": read, "output": output}
+            usage = CallUsage(model="claude-haiku-5-5", **parts)
+            history.answer(turn, now, **parts)
+            envelope, record = envelope.settle(ticket, usage, price.cost(usage), now)
+            records.append(record)
+        elif end == "lost":
+            history.fail(turn, now, "answer_lost")
+            envelope, record = envelope.charge(ticket, "claude-haiku-5-5", now)
+            records.append(record)
+        else:
+            history.fail(turn, now, "anthropic_error")
+            envelope = envelope.put_back(ticket)
+
+    told = [(one.seq, one.state, one.total_tokens, one.cost, one.days) for one in history.told().calls]
+    assert told == [(one.seq, one.kind.value, one.tokens, one.usd, one.days) for one in records]
 
 
 def whole() -> History:
