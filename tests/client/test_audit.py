@@ -1,18 +1,21 @@
 """A day recomputed from the histories of cycles is what the ledger has, however the cycles went."""
 
 import asyncio
+import uuid
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.testing import WorkflowEnvironment
 
 from client.audit import audit
 from client.audit_report import Audit
 from domain.cycle import Outcome
-from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
+from tests.metered.house import BOUNDS, ENVELOPE, Cycle, MeteredHouse, metered_house
 from tests.metered.provider import Call, Deed
-from tests.workflows.test_funds_resets import reset
+from workflows.research_cycle import ResearchCycleWorkflow
 
 LOST = {("design", 3, 1): Deed.DROP, ("assess", 1, 1): Deed.CUT}
 """Calls whose answers nobody hears: of a phase, a turn, and which request for it."""
@@ -122,7 +125,7 @@ async def test_calls_that_a_reset_run_repeats_count_once(quiet_env: WorkflowEnvi
         await house.open_ledger(tokens=2 * ENVELOPE)
         cycle, _ = await house.start()
         await house.provider.until(lambda: len(house.provider.calls) == 1 + len(house.provider.bills) == 4)
-        now = await reset(house, cycle, ("design", 4))
+        now = await _reset_to(house, cycle, turn=4)
         done.set()
         await asyncio.wait_for(now.result(), 60)
 
@@ -165,3 +168,18 @@ def _held_at(house: MeteredHouse, turn: tuple[str, int]) -> asyncio.Event:
 
     house.provider.deed = deed
     return done
+
+
+async def _reset_to(house: MeteredHouse, cycle: Cycle, turn: int) -> Cycle:
+    """As by a person in the Web UI, to where this turn of the design was asked for. The new run."""
+    asked = [event.activity_task_scheduled_event_attributes for event in (await cycle.fetch_history()).events]
+    tasks = [one.workflow_task_completed_event_id for one in asked if one.activity_type.name == "design"]
+    answer = await house.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=house.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=cycle.id),
+            workflow_task_finish_event_id=tasks[turn - 1],
+            request_id=str(uuid.uuid4()),
+        )
+    )
+    return house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -44,7 +46,7 @@ async def billed(quiet_env: WorkflowEnvironment, tmp_path_factory: pytest.TempPa
     async with metered_house(client, root) as house:
         cycle, _ = await house.start(budget_scope=None)
         assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
-        ledger = client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(None))
+        ledger: WorkflowHandle[Any, Any] = client.get_workflow_handle(budget_workflow_id(None))
         truth = Answers(
             entries=await ledger.query(BudgetWorkflow.entries),
             history=await ledger.query(BudgetWorkflow.history),
