@@ -37,7 +37,7 @@ WEIGHTS: dict[Callable[[World, Random], bool], float] = {
     World.a_person_sets_limits: 0.8,
     World.somebody_boots_with_settings: 0.4,
     World.the_ledger_continues_as_new: 0.5,
-    World.the_ledger_is_ended_and_restarted: 0.4,
+    World.the_ledger_is_ended_and_restarted: 0.35,
     World.a_damaged_state_is_not_read: 0.1,
     World.an_envelope_is_overdrawn: 0.3,
     World.a_call_ends_twice: 0.2,
@@ -122,6 +122,7 @@ def last_night(world: World, promises: Promises, chance: Random) -> None:
             if isinstance(world.network[-1], Close):
                 world.arrives(world.network.pop(), chance)
             world.ends(cycle, chance)
+    promises.hold()
     if paused := chance.random() < 0.5:
         world.pauses_or_resumes(chance)
     for step in NIGHT_MOVES:
