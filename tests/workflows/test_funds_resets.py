@@ -54,7 +54,9 @@ async def test_a_reset_cycle_goes_on_in_an_envelope_of_its_own_and_what_was_bill
         await house.open_ledger(tokens=limit)
         cycle, _ = await house.start()
         await house.provider.until(lambda: held in map(_turn, house.provider.under_way))
-        now = await reset(house, cycle, point)
+        events = (await cycle.fetch_history()).events
+        tasks = asking(events, point[0])[point[1] - 1 :] if point else completed(events)
+        now = await reset(house, cycle, tasks[0])
         done.set()
         result = await asyncio.wait_for(now.result(), 60)
         await house.provider.until(house.provider.is_idle)
@@ -77,16 +79,14 @@ def _turn(call: Call) -> Turn:
     return call.phase, call.turn
 
 
-async def reset(house: MeteredHouse, cycle: Cycle, point: Turn | None) -> Cycle:
-    """As by a person in the Web UI, to the workflow task that asked for the nth activity of a name. The new run."""
-    events = (await cycle.fetch_history()).events
-    tasks = asking(events, point[0])[point[1] - 1 :] if point else completed(events)
+async def reset(house: MeteredHouse, cycle: Cycle, task: int) -> Cycle:
+    """As by a person in the Web UI, to the workflow task whose completion has this event id. The new run."""
     answer = await house.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=house.client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=cycle.id, run_id=(await cycle.describe()).run_id),
             reason="as by a person in the Web UI",
-            workflow_task_finish_event_id=tasks[0],
+            workflow_task_finish_event_id=task,
             request_id=str(uuid.uuid4()),
         )
     )
