@@ -54,9 +54,7 @@ async def test_a_reset_cycle_goes_on_in_an_envelope_of_its_own_and_what_was_bill
         await house.open_ledger(tokens=limit)
         cycle, _ = await house.start()
         await house.provider.until(lambda: held in map(_turn, house.provider.under_way))
-        events = (await cycle.fetch_history()).events
-        tasks = asking(events, point[0])[point[1] - 1 :] if point else completed(events)
-        now = await reset(house, cycle, tasks[0])
+        now = await reset(house, cycle, point)
         done.set()
         result = await asyncio.wait_for(now.result(), 60)
         await house.provider.until(house.provider.is_idle)
@@ -79,7 +77,14 @@ def _turn(call: Call) -> Turn:
     return call.phase, call.turn
 
 
-async def reset(house: MeteredHouse, cycle: Cycle, task: int) -> Cycle:
+async def reset(house: MeteredHouse, cycle: Cycle, point: Turn | None) -> Cycle:
+    """To the workflow task that asked for the nth activity of a name; None: to the first one. The new run."""
+    events = (await cycle.fetch_history()).events
+    tasks = asking(events, point[0])[point[1] - 1 :] if point else completed(events)
+    return await reset_to(house, cycle, tasks[0])
+
+
+async def reset_to(house: MeteredHouse, cycle: Cycle, task: int) -> Cycle:
     """As by a person in the Web UI, to the workflow task whose completion has this event id. The new run."""
     answer = await house.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
