@@ -23,6 +23,10 @@ in the books: by the run itself, or, once that has ended without a word, by its 
 charged. Messages repeated or out of order change nothing: asks and envelopes are known by run and key, records by their
 number.
 
+A ledger that was ended is replaced by a person alone. The new one takes over the envelopes that running cycles still
+hold; days on which the old one may have granted anything else count as spent (LedgerState.new). On these days its sums
+say more than was billed, and may pass the limit.
+
 Pure: time and messages are handed in, the replies to send are handed back. One state, serialisable and bounded.
 """
 

@@ -124,11 +124,15 @@ async def test_an_ended_ledger_is_told_as_ended_and_one_in_its_place_counts_the_
     ended = [await asyncio.to_thread(research, *words) for words in asked]
     entries = await asyncio.to_thread(research, "budget", "entries", "-o", "json")
     restarted = await asyncio.to_thread(research, "budget", "restart", "-o", "json")
+    again = await asyncio.to_thread(research, "budget", "restart", "-o", "json")
     verified = await asyncio.to_thread(research, "budget", "verify", "-o", "json")
 
     assert [told.code for told in ended] == [3, 3, 3]
     assert all("was ended" in told.err and "`research budget restart`" in told.err for told in ended)
     assert len(entries.json["entries"]) == 10
     assert (restarted.code, restarted.json["tokens_remaining"]) == (0, 0)
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in restarted.err
+    assert "No running cycle held anything." in restarted.err
+    assert (again.code, again.err, again.json) == (0, "a ledger runs: nothing was done\n", restarted.json)
     assert (verified.code, verified.json["equal"]) == (0, True)
     assert [(one["reason"], one["calls"]) for one in verified.json["unsaid"]] == [("counted_as_spent", 10)]

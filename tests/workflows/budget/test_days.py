@@ -1,10 +1,11 @@
 """Days and restarts, seen from outside: what may have been spent is never forgotten."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from activities.budget import restart_budget
-from domain.ledger import DayEntries, DaySummary, Limits
+from domain.ledger import Account, DayEntries, DaySummary, Granted, Limits
 from workflows.budget import BudgetWorkflow
 
 from .conftest import House
@@ -61,3 +62,24 @@ async def test_a_ledger_restarted_under_cycles_that_hold_says_spent_and_books_wh
     assert status.invocations_today == 1
     assert (await (await house.cycle(tokens=1)).result()).reason == "budget_exhausted"
     assert (await (await house.cycle()).result()).admission == "granted"
+
+
+async def test_what_a_ledger_took_over_is_held_on_in_its_later_runs(open_house: Start) -> None:
+    """And is taken over once: a later run that began with it again would hold what was given back."""
+    ended = await open_house(tokens=1_000, active=5)
+    voice = await ended.voice()
+    await voice.open(600)()
+    [granted] = await voice.heard(1)
+    assert isinstance(granted, Granted)
+    account = Account.taken_over([granted], [], datetime.now(UTC))
+    house = await open_house(tokens=1_000, active=5, spent=True, adopted=(account,))
+    voice = replace(voice, ledger=house.ledger)
+    await house.next_run()
+    status = await house.status()
+    assert ([one.held for one in status.active], status.tokens_charged) == ([600], 1_000)
+    await voice.record(1, 50)()
+    await voice.close(1)()
+    assert [reply.kind for reply in await voice.heard(2)] == ["granted", "closed"]
+    await house.next_run()
+    status = await house.status()
+    assert (status.active, status.tokens_held, status.tokens_settled) == ((), 0, 50)
