@@ -18,7 +18,16 @@ from temporalio.common import WorkflowIDConflictPolicy
 from domain.ceilings import TurnBounds
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind
 from domain.gates import GateThresholds
-from domain.ledger import BudgetInput, BudgetStatus, DayEntries, Limits, LimitsChange, budget_workflow_id
+from domain.ledger import (
+    BudgetInput,
+    BudgetStatus,
+    DayEntries,
+    DaySummary,
+    Entry,
+    Limits,
+    LimitsChange,
+    budget_workflow_id,
+)
 from domain.pricing import price_of
 from settings import PROJECT
 from store.cycles import Store
@@ -141,6 +150,18 @@ class MeteredHouse:
     async def entries(self) -> DayEntries:
         """The ledger's calls of the present day."""
         return await self.ledger.query(BudgetWorkflow.entries)
+
+    async def calls(self) -> list[Entry]:
+        """The ledger's calls of all days, each once: around midnight one counts on two."""
+        found: dict[tuple[str, int], Entry] = {}
+        for summary in await self.history():
+            day = await self.ledger.query(BudgetWorkflow.entries, summary.day)
+            found |= {(entry.run_id, entry.seq): entry for entry in day.entries}
+        return list(found.values())
+
+    async def history(self) -> tuple[DaySummary, ...]:
+        """The sums of all days, newest first."""
+        return await self.ledger.query(BudgetWorkflow.history)
 
     async def set_limit(self, tokens: int) -> BudgetStatus:
         """As a person does with `research budget set`."""

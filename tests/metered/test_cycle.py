@@ -19,12 +19,12 @@ async def test_a_cycle_of_ten_calls_is_booked_as_it_was_billed(
     async with metered_house(temporal_env.client, tmp_path) as house:
         cycle, admission = await house.start()
         result = await asyncio.wait_for(cycle.result(), 60)
-        entries, balance = await house.entries(), await house.balance()
+        entries, balance = await house.calls(), await house.balance()
 
         assert (admission.state, result.outcome) == (AdmissionState.GRANTED, Outcome.COMPLETED)
         turns = [*(("design", turn, 1) for turn in range(1, 8)), *(("assess", turn, 1) for turn in range(1, 4))]
         assert house.provider.turns_billed(cycle.id) == turns
-        assert differences(entries.entries, house.provider.bills) == []
+        assert differences(entries, house.provider.bills) == []
         assert result.tokens == balance.tokens_settled == house.provider.billed()
         assert (balance.tokens_charged, balance.tokens_held) == (0, 0)
         assert {bill.call.ceiling_tokens for bill in house.provider.bills} == {BOUNDS.most}
@@ -46,12 +46,12 @@ async def test_errors_that_cost_nothing_are_tried_again_and_lost_answers_are_pai
         house.provider.deed = deed
         cycle, _ = await house.start()
         assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
-        entries, balance = await house.entries(), await house.balance()
+        entries, balance = await house.calls(), await house.balance()
 
-        assert differences(entries.entries, house.provider.bills) == []
-        lost = [(entry.phase, entry.total_tokens) for entry in entries.entries if entry.state == "charged"]
+        assert differences(entries, house.provider.bills) == []
+        lost = [(entry.phase, entry.total_tokens) for entry in entries if entry.state == "charged"]
         assert lost == [("design", BOUNDS.most), ("assess", BOUNDS.most)]
-        assert len(house.provider.bills) == len(entries.entries) == 12
+        assert len(house.provider.bills) == len(entries) == 12
         assert balance.tokens_used_today > house.provider.billed()
 
 
@@ -77,10 +77,10 @@ async def test_a_worker_that_is_killed_in_a_call_leaves_it_charged_and_another_g
             assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
             done.set()
             await house.provider.until(house.provider.is_idle)
-            entries = await house.entries()
+            entries = await house.calls()
 
-    assert differences(entries.entries, house.provider.bills) == []
-    assert [entry.seq for entry in entries.entries if entry.state == "charged"] == [4]
+    assert differences(entries, house.provider.bills) == []
+    assert [entry.seq for entry in entries if entry.state == "charged"] == [4]
     assert [entry[:2] for entry in house.provider.turns_billed(cycle.id)].count(("design", 4)) == 2
 
 
@@ -94,7 +94,7 @@ async def test_a_difference_between_the_books_and_the_bills_is_found(
         house.provider.deed = deed
         cycle, _ = await house.start()
         await asyncio.wait_for(cycle.result(), 60)
-        entries, bills = list((await house.entries()).entries), house.provider.bills
+        entries, bills = await house.calls(), house.provider.bills
 
     settled, charged = entries[0], entries[2]
     more = bills[-1].model_copy(update={"call": bills[-1].call.model_copy(update={"ticket": 999})})

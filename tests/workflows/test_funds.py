@@ -54,7 +54,7 @@ async def test_a_cycle_that_waits_for_more_shows_it_and_goes_on_with_the_same_tu
     turns = house.provider.turns_billed(cycle.id)
     assert turns[paid:] == [("assess", 2, 4), ("assess", 3, 1)]
     assert [turn for turn in turns if turn[0] == "design"] == [("design", turn, 1) for turn in range(1, 8)]
-    assert differences((await house.entries()).entries, house.provider.bills) == []
+    assert differences(await house.calls(), house.provider.bills) == []
     status = await house.until(cycle, lambda status: status.waiting_for is None)
     assert status.top_up is None
 
@@ -78,7 +78,7 @@ async def test_a_cycle_that_does_not_wait_fails_with_all_that_it_has_in_the_stor
     assert kept.training
     assert kept.backtest
     assert kept.tokens == balance.tokens_used_today
-    assert differences((await house.entries()).entries, house.provider.bills) == []
+    assert differences(await house.calls(), house.provider.bills) == []
     assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
 
 
@@ -113,7 +113,7 @@ async def test_under_a_limit_in_dollars_a_model_without_a_price_is_refused_and_o
     assert house.provider.calls == []
     cycle, _ = await house.start()
     await asyncio.wait_for(cycle.result(), 60)
-    assert differences((await house.entries()).entries, house.provider.bills) == []
+    assert differences(await house.calls(), house.provider.bills) == []
     balance = await house.balance()
     assert balance.usd_settled == 10 * (Decimal("0.000002") + Decimal("0.04999"))
     assert balance.usd_held == 0
@@ -127,5 +127,5 @@ async def test_usage_beyond_its_ceiling_is_booked_in_full_and_told(house: Metere
     await house.open_ledger(tokens=200_000)
     cycle, _ = await house.start()
     await asyncio.wait_for(cycle.result(), 60)
-    assert differences((await house.entries()).entries, house.provider.bills) == []
+    assert differences(await house.calls(), house.provider.bills) == []
     assert (await house.balance()).overrun_tokens == 1_000

@@ -86,7 +86,7 @@ async def outcome(cycle: Cycle) -> Outcome | None:
 async def everything_is_booked(house: MeteredHouse) -> BudgetStatus:
     """Every bill, and nobody holds or waits for anything."""
     await house.provider.until(house.provider.is_idle)
-    entries, balance = await house.entries(), await house.balance()
-    assert differences(entries.entries, house.provider.bills) == []
+    entries, balance = await house.calls(), await house.balance()
+    assert differences(entries, house.provider.bills) == []
     assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
     return balance

@@ -58,15 +58,15 @@ async def test_a_reset_cycle_goes_on_in_an_envelope_of_its_own_and_what_was_bill
         done.set()
         result = await asyncio.wait_for(now.result(), 60)
         await house.provider.until(house.provider.is_idle)
-        entries, balance = await house.entries(), await house.balance()
+        entries, balance = await house.calls(), await house.balance()
 
     bills = house.provider.bills
     before = [bill for bill in bills if bill.call.run_id != now.run_id]
     after = [bill for bill in bills if bill.call.run_id == now.run_id]
     assert [_turn(bill.call) for bill in after] == again
     assert _turn(before[-1].call) == held
-    assert differences(entries.entries, bills) == []
-    charged = [(entry.run_id, entry.seq) for entry in entries.entries if entry.state == "charged"]
+    assert differences(entries, bills) == []
+    charged = [(entry.run_id, entry.seq) for entry in entries if entry.state == "charged"]
     assert charged == [(before[0].call.run_id, len(before))]
     replayed = before[:-1] if point else []
     assert (result.outcome, result.tokens) == (Outcome.COMPLETED, sum(bill.usage.total for bill in replayed + after))

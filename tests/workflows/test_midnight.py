@@ -14,12 +14,11 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from client.dev import server_options
 from domain.cycle import CallUsage, Outcome
-from domain.ledger import CLOCK_SKEW, DaySummary, Entry
+from domain.ledger import CLOCK_SKEW
 from tests.metered.books import differences
 from tests.metered.house import ENVELOPE, Cycle, MeteredHouse, metered_house
 from tests.metered.provider import MODEL, Call, Deed
 from workflows import search_attributes
-from workflows.budget import BudgetWorkflow
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -80,7 +79,7 @@ async def skip_to_a_new_day(env: WorkflowEnvironment, house: MeteredHouse, waiti
 
     That is the next reset, but for calls that were made around a true midnight and count on both its days.
     """
-    last = max(day for entry in await calls(house) if entry.state == "settled" for day in entry.days)
+    last = max(day for entry in await house.calls() if entry.state == "settled" for day in entry.days)
     reset = datetime.combine(last + timedelta(days=1), time(), UTC) + CLOCK_SKEW
     ahead = reset - datetime.now(UTC) + timedelta(seconds=1)
     house.provider.clock = lambda: datetime.now(UTC) + ahead
@@ -91,24 +90,15 @@ async def skip_to_a_new_day(env: WorkflowEnvironment, house: MeteredHouse, waiti
 
 async def each_day_is_within_its_limit(house: MeteredHouse) -> None:
     """What was billed is booked, on more than one day, and no day's sum is more than its limit."""
-    assert differences(await calls(house), house.provider.bills) == []
+    calls, history = await house.calls(), await house.history()
+    assert differences(calls, house.provider.bills) == []
     billed: dict[date, int] = defaultdict(int)
     for bill in house.provider.bills:
         billed[bill.at.date()] += bill.usage.total
     assert len(billed) > 1
-    history: tuple[DaySummary, ...] = await house.ledger.query(BudgetWorkflow.history)
     for day in history:
-        assert billed[day.day] <= day.settled_tokens + day.charged_tokens <= day.limit_tokens
+        booked = sum(entry.total_tokens for entry in calls if day.day in entry.days)
+        assert booked == day.settled_tokens + day.charged_tokens
+        assert billed[day.day] <= booked <= day.limit_tokens
         assert day.held_tokens == 0
     assert billed.keys() <= {day.day for day in history}
-
-
-async def calls(house: MeteredHouse) -> list[Entry]:
-    """Those in the books of all days; one that counts on two days once."""
-    found: dict[tuple[str, int], Entry] = {}
-    history: tuple[DaySummary, ...] = await house.ledger.query(BudgetWorkflow.history)
-    for summary in history:
-        day = await house.ledger.query(BudgetWorkflow.entries, summary.day)
-        assert sum(entry.total_tokens for entry in day.entries) == summary.settled_tokens + summary.charged_tokens
-        found |= {(entry.run_id, entry.seq): entry for entry in day.entries}
-    return list(found.values())

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import AdmissionState, Outcome
-from domain.ledger import BudgetStatus, DaySummary, Entry
+from domain.ledger import BudgetStatus, Entry
 from tests.metered.books import differences
 from tests.metered.house import ENVELOPE, Cycle, MeteredHouse, metered_house
 from tests.metered.provider import Call, Deed
@@ -75,9 +75,8 @@ class Watch:
     async def look(self) -> BudgetStatus:
         """Once, by an update, so that the ledger's runs grow long also while nobody calls."""
         status: BudgetStatus = await self.house.ledger.execute_update(BudgetWorkflow.resume)
-        entries = await self.house.entries()
         self.sums.append(status)
-        self.calls |= {(entry.run_id, entry.seq): entry for entry in entries.entries}
+        self.calls |= {(entry.run_id, entry.seq): entry for entry in await self.house.calls()}
         return status
 
     async def until(self, condition: Callable[[BudgetStatus], bool]) -> BudgetStatus:
@@ -170,7 +169,7 @@ async def test_in_a_storm_nothing_is_granted_beyond_the_limit_and_every_bill_is_
             following.cancel()
         await house.provider.until(house.provider.is_idle)
         statuses = [await cycle.query(ResearchCycleWorkflow.status) for cycle, _ in started]
-        history: tuple[DaySummary, ...] = await house.ledger.query(BudgetWorkflow.history)
+        history = await house.history()
 
     told = Counter(admission.state for _, admission in started)
     assert told.keys() == {AdmissionState.GRANTED, AdmissionState.QUEUED, AdmissionState.REFUSED}
