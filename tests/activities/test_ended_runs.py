@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -151,7 +151,9 @@ async def test_a_reset_run_has_its_own_calls_and_its_predecessor_those_from_befo
             request_id=str(uuid.uuid4()),
         )
     )
-    new = house.client.get_workflow_handle_for(ScriptedCycle.run, old.id, run_id=answer.run_id)
+    new: WorkflowHandle[ScriptedCycle, None] = house.client.get_workflow_handle_for(
+        ScriptedCycle.run, old.id, run_id=answer.run_id
+    )
     house.turns.release.set()
     await until(lambda: new.query(ScriptedCycle.resting))
     await new.terminate()

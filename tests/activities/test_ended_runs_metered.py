@@ -32,12 +32,13 @@ async def test_a_cycle_terminated_in_a_call_after_lost_answers_and_a_top_up_is_b
         house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
         await house.open_ledger(tokens=ENVELOPE + BOUNDS.most + BOUNDS.closing, sweep_every=timedelta(seconds=1))
         cycle, _ = await house.start()
-        await house.provider.until(lambda provider: provider.working == 1 and len(provider.bills) == 11)
+        provider = house.provider
+        await provider.until(lambda: provider.working == 1 and len(provider.bills) == 11)
         [holding] = (await house.balance()).active
         assert holding.granted == ENVELOPE + BOUNDS.most + BOUNDS.closing
         await cycle.terminate("as by a person in the Web UI")
         done.set()
-        await house.provider.until(lambda provider: provider.working == 0)
+        await provider.until(lambda: provider.working == 0)
 
         async def nobody_holds() -> bool:
             return not (await house.balance()).active
