@@ -33,12 +33,12 @@ async def test_a_cycle_terminated_in_a_call_after_lost_answers_and_a_top_up_is_b
         await house.open_ledger(tokens=ENVELOPE + BOUNDS.most + BOUNDS.closing, sweep_every=timedelta(seconds=1))
         cycle, _ = await house.start()
         provider = house.provider
-        await provider.until(lambda: provider.working == 1 and len(provider.bills) == 11)
+        await provider.until(lambda: len(provider.under_way) == 1 and len(provider.bills) == 11)
         [holding] = (await house.balance()).active
         assert holding.granted == ENVELOPE + BOUNDS.most + BOUNDS.closing
         await cycle.terminate("as by a person in the Web UI")
         done.set()
-        await provider.until(lambda: provider.working == 0)
+        await provider.until(provider.is_idle)
 
         async def nobody_holds() -> bool:
             return not (await house.balance()).active
