@@ -2,8 +2,8 @@
 
 While no ledger runs nothing is granted, so what a run has heard by now is all that it may spend from. What it makes of
 it after the look it tells the new ledger: its records, top-ups and close wait until a ledger runs. Two things are not
-seen: a run that the server's list does not show yet, which began within the last second or so; and a grant that was on
-its way when its ledger ended, which the server drops as a rule.
+seen, and a person who takes some seconds between the end and the restart rules both out: a run that the server's list
+does not show yet, and a grant that was still on its way to its run when its ledger ended.
 """
 
 import asyncio
