@@ -204,6 +204,7 @@ async def test_a_run_that_goes_on_has_no_calls_to_tell_yet(house: House) -> None
     cycle = await house.cycle(Step())
     report = await house.report(cycle)
     assert (report.fate, report.calls) == (RunFate.RUNNING, None)
+    await cycle.terminate()
 
 
 async def test_a_run_that_the_server_has_forgotten_has_ended_and_nobody_knows_what_it_spent(house: House) -> None:
