@@ -146,7 +146,7 @@ class Ledger:
             return [account.answers[message.key]]
         ask = _asked(message, message.envelope_key, now)
         if account is None or account.end or account.closing is not None:
-            return [self.state.refused.get(ask.identity) or self._refuse(ask, Refusal.BUDGET_EXHAUSTED, now)]
+            return [self.state.refused.get(ask.identity) or self._refuse(ask, Refusal.ENVELOPE_CLOSED, now)]
         return self._ask(ask, now)
 
     def record(self, message: Record, now: datetime) -> list[Reply]:

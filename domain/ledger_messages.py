@@ -98,12 +98,13 @@ class LimitsChange(Frozen):
 
 
 class Refusal(StrEnum):
-    """Why the ledger says no, or why a cycle waits."""
+    """Why the ledger says no, or why a cycle waits. envelope_closed: a top-up's envelope is not open in this ledger."""
 
     BUDGET_EXHAUSTED = "budget_exhausted"
     ACTIVE_OPERATION_EXISTS = "active_operation_exists"
     BUDGET_PAUSED = "budget_paused"
     QUEUE_FULL = "queue_full"
+    ENVELOPE_CLOSED = "envelope_closed"
 
 
 class _FromCycle(Frozen):

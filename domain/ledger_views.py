@@ -179,16 +179,15 @@ class LedgerViews:
                     else "Wait, start with --queue to take the next turn, or `research cancel` one."
                 )
                 return f"{len(active)} of {self.state.limits.max_active_cycles} cycles are active ({named}). {then}"
+            case Refusal.ENVELOPE_CLOSED:
+                return (
+                    "The envelope to top up is not open here: it was closed, or belongs to a run or a ledger before "
+                    "this."
+                )
             case Refusal.BUDGET_EXHAUSTED:
                 return self._what_funds_lack(ask, now)
 
     def _what_funds_lack(self, ask: Ask, now: datetime) -> str:
-        if ask.envelope_key is not None and not any(
-            account.key == ask.envelope_key and account.run_id == ask.run_id for account in self.state.accounts.values()
-        ):
-            return (
-                "The envelope to top up is not open here: it was closed, or belongs to a run or a ledger before this."
-            )
         book = self.state.peek(self.books.tightest(now))
         spent = f"{book.settled.tokens + book.charged.tokens} used, {book.held.tokens} held by active cycles"
         reset = f"The day resets at {next_reset(now):%Y-%m-%d %H:%M} UTC"

@@ -257,7 +257,9 @@ class Seen:
             assert not ask.wait, "who waits was refused"
             assert self.waiting[key] < self.sweeps, "refused by a sweep that had begun before it came"
             del self.waiting[key]
-        elif not self.possible(key) if isinstance(ask, Open) else key[0] not in self.open or key[0] in self.closes:
+        elif isinstance(ask, TopUp) and (key[0] not in self.open or key[0] in self.closes):
+            assert reply.reason is Refusal.ENVELOPE_CLOSED
+        elif isinstance(ask, Open) and not self.possible(key):
             assert reply.reason is Refusal.BUDGET_EXHAUSTED
         elif ask.wait:
             assert reply.reason is Refusal.QUEUE_FULL, "who would wait was refused"

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.ledger import Closed, Granted, Ledger, Record, Refused
+from domain.ledger import Closed, Granted, Ledger, Record, Refusal, Refused
 
 from .ledger_talk import NOON, TODAY, TOMORROW, call, closing, ledger, more, only, opening, swept
 
@@ -70,6 +70,21 @@ def test_a_swept_run_leaves_the_queue_with_what_it_asked_for_more() -> None:
     swept(books, "run-a", calls=())
     assert books.views.waiting() == ()
     assert figures(books) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("end", ["closed", "swept", "closing", "unknown"])
+def test_a_top_up_of_an_envelope_that_is_not_open_is_refused_for_that_and_not_for_want_of_funds(end: str) -> None:
+    books = ledger(tokens=100)
+    if end != "unknown":
+        books.open(opening("a", 60), NOON)
+    if end in ("closed", "closing"):
+        books.close(closing("a", calls=1 if end == "closing" else 0), NOON)
+    if end == "swept":
+        swept(books, "run-a", calls=())
+    refused = only(books.top_up(more("a", 10, wait=False), NOON))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Refusal.ENVELOPE_CLOSED
+    assert "not open here" in refused.message
 
 
 def test_a_call_in_flight_at_the_end_counts_on_the_next_day_too_and_leads_the_ledger_there() -> None:
