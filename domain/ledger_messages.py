@@ -11,10 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from domain.cycle import CallUsage
+from domain.cycle import MAX_TOKENS, CallUsage
 from domain.results import Frozen
 
-MAX_TOKENS = 10**12
 MAX_DAYS_OF_A_CALL = 32
 
 Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
