@@ -26,13 +26,11 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.cycle import CallUsage
+from domain.cycle import CYCLE_WORKFLOW, CallUsage
 from domain.envelope import Envelope, Purse, Ticket
 from domain.errors import COSTS_NOTHING
 from domain.ledger import Open, Record, RunRef
 from domain.pricing import Price
-
-CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 
 BILLABLE = ("design", "assess")
 """The activities that may call a model; each is the phase of its calls."""

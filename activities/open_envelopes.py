@@ -16,7 +16,6 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ended_runs import (
-    CYCLE_WORKFLOW,
     READING,
     HistoryReader,
     HistoryUnreadable,
@@ -25,6 +24,7 @@ from activities.ended_runs import (
     has_ended,
     what_breaks_is_unreadable,
 )
+from domain.cycle import CYCLE_WORKFLOW
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import Account, Closed, Granted, Record, RunRef, TopUp
 

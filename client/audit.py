@@ -18,7 +18,7 @@ from client.audit_compare import Evidence, compare
 from client.audit_payloads import LedgerInput, parsed
 from client.audit_report import Audit, BookedDay, BookedSums, Books, LedgerBeginning, Standing
 from client.budget import ask, ledger
-from client.cycles import CYCLE_WORKFLOW
+from domain.cycle import CYCLE_WORKFLOW
 
 AT_ONCE = 8
 """Histories read at the same time."""

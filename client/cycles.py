@@ -25,14 +25,13 @@ from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
 from client.views import ListedCycle, Started
-from domain.cycle import Admission, CycleRequest, CycleStatus, Outcome
+from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, Outcome
 from domain.errors import ResearchError
 from domain.pricing import price_of
 from engine.interface import CostOverride
 from settings import Settings
 from workflows.cycle_input import CycleInput
 
-CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 QUERY_PATIENCE = timedelta(seconds=5)
 WORKER_PATIENCE = 15.0
 """Seconds that a start waits for a worker to poll: one that was started a moment ago needs a few."""

@@ -14,6 +14,9 @@ from domain.gates import GateResult, GateThresholds
 from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, TrainingResult, Verdict
 from domain.symbols import Symbol
 
+CYCLE_WORKFLOW = "ResearchCycleWorkflow"
+"""The name of a cycle's workflow on the server."""
+
 MAX_BRIEF = 8_000
 MAX_TOKENS = 10**12
 """More than any call can use, or any day allow: what says more is broken."""

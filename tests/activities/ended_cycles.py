@@ -22,11 +22,11 @@ from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
 
 from activities.budget import BudgetActivities
-from activities.ended_runs import CYCLE_WORKFLOW, READING, Reading
+from activities.ended_runs import READING, Reading
 from activities.faults import translated
 from activities.fence import check_envelope
 from activities.heartbeat import beating
-from domain.cycle import CallUsage
+from domain.cycle import CYCLE_WORKFLOW, CallUsage
 from domain.envelope import Envelope, Ticket, ask_to_open
 from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
 from domain.ledger import BudgetInput, Closed, Granted, Limits, Record, RunRef, RunReport

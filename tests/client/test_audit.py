@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from client.audit import audit
 from client.audit_report import Audit
-from domain.cycle import Outcome
+from domain.cycle import CYCLE_WORKFLOW, Outcome
 from tests.metered.house import BOUNDS, ENVELOPE, Cycle, MeteredHouse, metered_house
 from tests.metered.provider import Call, Deed
 from workflows.research_cycle import ResearchCycleWorkflow
@@ -144,7 +144,7 @@ async def test_what_only_calls_itself_a_cycle_is_left_unsaid_and_breaks_nothing(
     async with metered_house(temporal_env.client, tmp_path) as house:
         await house.open_ledger(tokens=ENVELOPE)
         odd = await house.client.start_workflow(
-            "ResearchCycleWorkflow", start, id=f"odd-{house.scope}", task_queue="nobody-polls"
+            CYCLE_WORKFLOW, start, id=f"odd-{house.scope}", task_queue="nobody-polls"
         )
 
         said: list[str] = []

@@ -9,9 +9,9 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
 from activities.budget import restart_budget
-from activities.ended_runs import CYCLE_WORKFLOW, Reading
+from activities.ended_runs import Reading
 from activities.open_envelopes import open_envelopes
-from domain.cycle import AdmissionState, CallUsage, Outcome
+from domain.cycle import CYCLE_WORKFLOW, AdmissionState, CallUsage, Outcome
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import Account, Limits
 from tests.metered.books import differences
