@@ -178,6 +178,7 @@ class MeteredHouse:
                 *(sys.executable, "-m", "tests.metered.worker_process"),
                 *(self.client.service_client.config.target_host, self.scope, self.provider.url, str(self.root)),
                 cwd=PROJECT,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

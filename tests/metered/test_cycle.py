@@ -84,6 +84,16 @@ async def test_a_worker_that_is_killed_in_a_call_leaves_it_charged_and_another_g
     assert [entry[:2] for entry in house.provider.turns_billed(cycle.id)].count(("design", 4)) == 2
 
 
+async def test_a_worker_process_ends_with_the_pipe_to_its_parent(
+    temporal_env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with metered_house(temporal_env.client, tmp_path, staffed=False) as house:
+        worker = await house.worker_process()
+        assert worker.stdin
+        worker.stdin.close()
+        assert await asyncio.wait_for(worker.wait(), 60) == 1
+
+
 async def test_a_difference_between_the_books_and_the_bills_is_found(
     temporal_env: WorkflowEnvironment, tmp_path: Path
 ) -> None:

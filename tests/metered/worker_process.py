@@ -1,10 +1,13 @@
 """What a metered house's worker offers, in the test's process or in one of its own that a test can kill.
 
-Run as `python -m tests.metered.worker_process ADDRESS QUEUE PROVIDER ROOT`; says "ready" once it works.
+Run as `python -m tests.metered.worker_process ADDRESS QUEUE PROVIDER ROOT`; says "ready" once it works. It ends with its
+standard input, and so with its parent, however that ended.
 """
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,5 +66,11 @@ async def _work(address: str, queue: str, url: str, folder: str) -> None:
         await asyncio.Event().wait()
 
 
+def _end_with_standard_input() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
     asyncio.run(_work(*sys.argv[1:]))
