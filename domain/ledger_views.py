@@ -1,6 +1,8 @@
 """What people and cycles are told of a ledger's state: status, queue, entries, history, and why something must wait."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import takewhile
 
 from domain.ledger_books import Books
 from domain.ledger_messages import (
@@ -15,7 +17,7 @@ from domain.ledger_messages import (
     Refused,
     Waiting,
 )
-from domain.ledger_state import NOTHING, Ask, LedgerState
+from domain.ledger_state import NOTHING, Amount, Ask, DayBook, LedgerState
 
 MAX_IDS = 40
 """Active cycles that a refusal names."""
@@ -188,38 +190,67 @@ class LedgerViews:
                 return self._what_funds_lack(ask, now)
 
     def _what_funds_lack(self, ask: Ask, now: datetime) -> str:
+        books = [self.state.peek(day) for day in self.books.binding(now)]
         book = self.state.peek(self.books.tightest(now))
-        spent = f"{book.settled.tokens + book.charged.tokens} used, {book.held.tokens} held by active cycles"
-        reset = f"The day resets at {next_reset(now):%Y-%m-%d %H:%M} UTC"
+        ahead = self._ahead(ask)
+        spent = f"{book.settled.tokens + book.charged.tokens:,} used, {book.held.tokens:,} held by active cycles"
+        lacks = []
         if ask.tokens > book.limit_tokens:
-            return (
-                f"{ask.tokens} tokens are needed, more than a whole day's limit of {book.limit_tokens}. "
-                f"`research budget set --tokens {ask.tokens + book.total.tokens}` makes room."
+            lacks.append(f"{ask.tokens:,} tokens are needed, more than a whole day's limit of {book.limit_tokens:,}.")
+        elif ask.tokens > book.free_tokens:
+            lacks.append(
+                f"{ask.tokens:,} tokens are needed and {book.free_tokens:,} of {book.limit_tokens:,} are free "
+                f"({spent}): {ask.tokens - book.free_tokens:,} too few."
             )
-        if ask.tokens > book.free_tokens:
-            deficit = ask.tokens - book.free_tokens
-            return (
-                f"{ask.tokens} tokens are needed and {book.free_tokens} of {book.limit_tokens} are free ({spent}): "
-                f"{deficit} too few. {reset}; `research budget set --tokens {ask.tokens + book.total.tokens}` "
-                "makes room now."
-            )
-        if book.limit_usd is not None and ask.amount.unpriced:
-            return (
-                f"No price is known for the model, and a limit of ${book.limit_usd} a day is set. "
-                "Choose a model with a price, or lift the limit in dollars."
-            )
-        if book.limit_usd is not None and book.total.unpriced:
-            return (
-                f"{book.total.unpriced} of the day's tokens have no price, so what is left of ${book.limit_usd} is "
-                f"not known. {reset}."
-            )
-        if book.limit_usd is not None and book.total.usd + ask.amount.usd > book.limit_usd:
-            need = book.total.usd + ask.amount.usd
-            return (
-                f"${ask.amount.usd} are needed and ${book.free_usd} of ${book.limit_usd} are free. {reset}; "
-                f"`research budget set --usd {need}` makes room now."
-            )
-        return f"{len(self.state.waiting)} cycles wait for funds and come first ({spent}). {reset}."
+        if lack := _dollars_lack(ask.amount, min(books, key=lambda book: book.free_usd or Decimal(0))):
+            lacks.append(lack)
+        if not lacks:
+            lacks.append(f"Funds go first to the {len(ahead)} ahead of it in the queue ({spent}).")
+        if DayBook(limit_tokens=book.limit_tokens, limit_usd=book.limit_usd).fits(ask.amount):
+            lacks.append(f"The day resets at {next_reset(now):%Y-%m-%d %H:%M} UTC.")
+        return " ".join([*lacks, *self._room(ask, ahead, books)])
+
+    def _ahead(self, ask: Ask) -> list[Ask]:
+        """Who is served before it; for one that is not in the queue, as if it came to its end."""
+        top_up = ask.envelope_key is not None
+        before = takewhile(lambda other: other is not ask, self._queue())
+        return [other for other in before if other.envelope_key is not None or not top_up]
+
+    def _room(self, ask: Ask, ahead: list[Ask], books: list[DayBook]) -> list[str]:
+        """The one command after which the days' funds suffice for this ask, and for all who are served before it."""
+        needed = sum((other.amount for other in ahead), ask.amount)
+        tokens = needed.tokens + max(book.total.tokens for book in books)
+        usd = needed.usd + max(book.total.usd for book in books)
+        limits, options = books[-1], list[str]()
+        if tokens > limits.limit_tokens:
+            options.append(f"--tokens {tokens}")
+        if limits.limit_usd is not None:
+            if ask.amount.unpriced or any(book.total.unpriced for book in books):
+                options.append("--usd none")
+            elif usd > limits.limit_usd:
+                options.append(f"--usd {usd}")
+        if not options:
+            return []
+        room = f"`research budget set {' '.join(options)}` makes room"
+        if not ahead:
+            return [f"{room} now."]
+        slots = max(0, self.state.limits.max_active_cycles - len(self.state.accounts))
+        at_once = sum(one.envelope_key is None for one in [*ahead, ask]) <= slots
+        whom = f"for this and the {len(ahead)} ahead of it"
+        return [f"{room} now {whom}." if at_once else f"{room} {whom}, as slots come free."]
+
+
+def _dollars_lack(amount: Amount, book: DayBook) -> str | None:
+    limit, free = book.limit_usd, book.free_usd
+    if limit is None or free is None:
+        return None
+    if amount.unpriced:
+        return f"No price is known for the model, and a limit of ${limit:,} a day is set: choose one with a price."
+    if book.total.unpriced:
+        return f"{book.total.unpriced:,} of the day's tokens have no price, so what is left of ${limit:,} is not known."
+    if amount.usd > limit:
+        return f"${amount.usd:,} are needed, more than a whole day's limit of ${limit:,}."
+    return f"${amount.usd:,} are needed and ${free:,} of ${limit:,} are free." if amount.usd > free else None
 
 
 def next_reset(now: datetime) -> datetime:
