@@ -1,7 +1,7 @@
 """What a metered house's worker offers, in the test's process or in one of its own that a test can kill.
 
-Run as `python -m tests.metered.worker_process ADDRESS QUEUE PROVIDER ROOT`; says "ready" once it works. It ends with its
-standard input, and so with its parent, however that ended.
+Run as `python -m tests.metered.worker_process ADDRESS QUEUE PROVIDER ROOT`; says "ready" once it works. It ends
+with its standard input, and so with its parent, however that ended.
 """
 
 import asyncio
