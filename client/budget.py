@@ -1,5 +1,7 @@
 """The budget ledger as a client reaches it: what people ask of it and tell it."""
 
+import asyncio
+import uuid
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
@@ -9,6 +11,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -17,6 +20,13 @@ from client.exits import CommandError, ExitCode
 from domain.ledger import BudgetStatus, DayEntries, DaySummary, LimitsChange, budget_workflow_id
 
 PATIENCE = timedelta(seconds=10)
+BETWEEN_RUNS = (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.RESOURCE_EXHAUSTED)
+"""How an update fails that meets the end of the ledger's run: its task was not taken, or it "is closing"."""
+
+MOST_SENDS = 8
+SEND_AGAIN = 0.25
+"""Seconds after which an update is sent again."""
+
 Answer = TypeVar("Answer")
 
 
@@ -50,17 +60,17 @@ async def budget_history(client: Client) -> list[DaySummary]:
 
 async def set_limits(client: Client, change: LimitsChange) -> BudgetStatus:
     """Change the limits of the running ledger."""
-    return await _tell(client, "set_limits", change)
+    return await tell(client, "set_limits", change)
 
 
 async def pause(client: Client, reason: str) -> BudgetStatus:
     """Let no cycle in until `resume`."""
-    return await _tell(client, "pause", reason)
+    return await tell(client, "pause", reason)
 
 
 async def resume(client: Client) -> BudgetStatus:
     """Let cycles in again."""
-    return await _tell(client, "resume")
+    return await tell(client, "resume")
 
 
 def ledger(client: Client, scope: str | None = None) -> WorkflowHandle[Any, Any]:
@@ -81,18 +91,31 @@ async def ask(client: Client, query: str, answer: type[Answer], *arguments: obje
     return found
 
 
-async def _tell(client: Client, update: str, *arguments: object) -> BudgetStatus:
-    try:
-        status: BudgetStatus = await ledger(client).execute_update(
-            update, args=arguments, result_type=BudgetStatus, rpc_timeout=PATIENCE
-        )
-    except WorkflowUpdateFailedError as error:
-        raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error.cause or error}") from error
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND and await _has_ended(client):
-            raise _ended() from error
-        raise _unanswered(error) from error
-    return status
+async def tell(client: Client, update: str, *arguments: object) -> BudgetStatus:
+    """An update of the ledger, and the day after it. Raises CommandError as `ask`, and where the ledger was ended.
+
+    Between two of the ledger's runs the server takes no update; it is sent again then, under one id, so that one that
+    was heard all the same counts once.
+    """
+    identity, refusals = uuid.uuid4().hex, 0
+    while True:
+        try:
+            status: BudgetStatus = await ledger(client).execute_update(
+                update, args=arguments, id=identity, result_type=BudgetStatus, rpc_timeout=PATIENCE
+            )
+        except WorkflowUpdateFailedError as error:
+            raise CommandError(ExitCode.USAGE, "usage", f"the budget ledger says: {error.cause or error}") from error
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise no_worker("no worker answers for the budget ledger, which hears this once one does") from error
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND and await _has_ended(client):
+                raise _ended() from error
+            refusals += 1
+            if error.status not in BETWEEN_RUNS or refusals == MOST_SENDS:
+                raise _unanswered(error) from error
+        else:
+            return status
+        await asyncio.sleep(SEND_AGAIN)
 
 
 async def _has_ended(client: Client) -> bool:

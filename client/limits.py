@@ -5,9 +5,9 @@ from decimal import Decimal
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 
-from client.budget import PATIENCE, budget_status
+from client.budget import budget_status, tell
 from client.exits import CommandError
-from domain.ledger import BudgetStatus, LimitsChange, budget_workflow_id
+from domain.ledger import BudgetStatus, LimitsChange
 
 NOTHING = LimitsChange()
 
@@ -25,8 +25,7 @@ async def tell_limits(client: Client, named: LimitsChange) -> str | None:
         before = await budget_status(client)
         if before is None or named.unlike(before.configured) == NOTHING:
             return None
-        ledger = client.get_workflow_handle(budget_workflow_id(None))
-        after = await ledger.execute_update("configure", named, result_type=BudgetStatus, rpc_timeout=PATIENCE)
+        after = await tell(client, "configure", named)
     except (CommandError, TemporalError) as error:
         return f"the settings' limits have not reached the budget ledger: {error}"
     return difference(before, after)

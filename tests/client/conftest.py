@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from client.connection import connect
 from client.dev import server_options
 from client.main import run
 from domain.cycle import CycleRequest, CycleStatus, DesignerKind, Outcome, Phase, PhaseTiming, StrategyRef
@@ -102,6 +107,17 @@ def reaching(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         return Ran(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+async def elsewhere(temporal_env: WorkflowEnvironment, tmp_path: Path) -> Client:
+    """A namespace in which nobody has worked yet."""
+    name = f"elsewhere-{uuid.uuid4().hex[:8]}"
+    await temporal_env.client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    address = temporal_env.client.service_client.config.target_host
+    return await connect(Settings(home=tmp_path, temporal_address=address, temporal_namespace=name))
 
 
 @pytest.fixture

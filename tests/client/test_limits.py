@@ -2,18 +2,14 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
 from client.budget import require_status, set_limits
-from client.connection import connect
 from client.limits import tell_limits
 from domain.ledger import BudgetInput, BudgetStatus, Limits, LimitsChange, budget_workflow_id
 from settings import Settings
@@ -93,17 +89,6 @@ async def test_without_a_worker_the_settings_limits_are_not_told_and_nothing_is_
 
     assert (ran.code, "nothing was started" in ran.err) == (6, True)
     assert (await limits(ledger))[0] == 500_000
-
-
-@pytest.fixture
-async def elsewhere(temporal_env, tmp_path) -> Client:
-    """A namespace in which nobody has worked yet."""
-    name = f"elsewhere-{uuid.uuid4().hex[:8]}"
-    await temporal_env.client.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
-    )
-    address = temporal_env.client.service_client.config.target_host
-    return await connect(Settings(home=tmp_path, temporal_address=address, temporal_namespace=name))
 
 
 async def test_where_no_ledger_runs_yet_there_is_nobody_to_tell(elsewhere: Client) -> None:
