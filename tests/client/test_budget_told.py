@@ -1,4 +1,4 @@
-"""What people tell the ledger reaches it between two of its runs too, and once; where nobody works, they are told so."""
+"""What people tell the ledger reaches it between two of its runs too, once; where nobody works, they are told so."""
 
 from datetime import timedelta
 
