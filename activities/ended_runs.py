@@ -194,14 +194,19 @@ class Spending:
         return number in self._attempts
 
     def settle(self, number: int, usage: CallUsage | None, at: datetime) -> None:
-        """Its answer came."""
-        key, ticket = self._in_flight.pop(number)
+        """Its answer came. One that doesn't tell its usage is charged."""
         if usage is None:
-            self._envelopes[key] = self._envelopes[key].put_back(ticket)
+            self.lose(number, at)
             return
+        key, ticket = self._in_flight.pop(number)
         cost = self._price.cost(usage) if self._price else None
         self._envelopes[key], record = self._envelopes[key].settle(ticket, usage, cost, at)
         self._records[key].append(record)
+
+    def put_back(self, number: int) -> None:
+        """It provably cost nothing."""
+        key, ticket = self._in_flight.pop(number)
+        self._envelopes[key] = self._envelopes[key].put_back(ticket)
 
     def lose(self, number: int, at: datetime) -> None:
         """Its answer is not known, and may have been billed; one with a ceiling of nothing was not."""
@@ -297,7 +302,7 @@ class HistoryReader:
                 failed = event.activity_task_failed_event_attributes
                 if spending.has(failed.scheduled_event_id):
                     if failed.failure.application_failure_info.type in COSTS_NOTHING:
-                        spending.settle(failed.scheduled_event_id, None, self._heard(event))
+                        spending.put_back(failed.scheduled_event_id)
                     else:
                         spending.lose(failed.scheduled_event_id, self._heard(event))
             case "activity_task_timed_out_event_attributes" | "activity_task_canceled_event_attributes" as ended:

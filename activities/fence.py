@@ -1,10 +1,18 @@
-"""The fence around money: an envelope may be spent only by the run that it was granted to, and only in time."""
+"""The fence around money: an envelope may be spent only by the run that it was granted to, and only in time.
 
+And what was spent is never told as nothing: from a request on, only the request's own failure proves that it cost
+nothing (`Billable`).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from temporalio import activity
 
-from domain.errors import ErrorCode, ResearchError
+from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
+from domain.turns import FundedTurn
 
 
 def check_envelope(granted_run_id: str) -> None:
@@ -29,3 +37,45 @@ def check_envelope(granted_run_id: str) -> None:
             f"this attempt began at {info.started_time:%Y-%m-%d %H:%M:%S} UTC and was given {patience.seconds} s: it "
             "is too late to call a model",
         )
+
+
+class Billable:
+    """One turn that may be billed. Its request is made inside `request`, and everything else inside `billable`."""
+
+    def __init__(self, turn: FundedTurn) -> None:
+        self.billed = False
+        self._turn = turn
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """The request itself, and nothing else: an error that leaves the block is the request's own word."""
+        if self._turn.ceiling_tokens == 0:
+            raise ResearchError(ErrorCode.INTERNAL_ERROR, "a turn without a ceiling must not call a model")
+        check_envelope(self._turn.granted_run_id)
+        before, self.billed = self.billed, True
+        try:
+            yield
+        except ResearchError as error:
+            if error.code in COSTS_NOTHING:
+                self.billed = before
+            raise
+
+
+@contextmanager
+def billable(turn: FundedTurn) -> Iterator[Billable]:
+    """Work on a turn. Once a request may have been billed, whatever else goes wrong is answer_lost: it stays charged.
+
+    A shutdown of the worker too, which Temporal would otherwise try again by itself. A cancel of the cycle passes.
+    """
+    work = Billable(turn)
+    try:
+        yield work
+    except asyncio.CancelledError as error:
+        details = activity.cancellation_details()
+        if details is not None and details.worker_shutdown and not details.cancel_requested:
+            raise ResearchError(ErrorCode.ANSWER_LOST, "the worker shut down during the turn") from error
+        raise
+    except Exception as error:
+        if work.billed and (not isinstance(error, ResearchError) or error.code in COSTS_NOTHING):
+            raise ResearchError(ErrorCode.ANSWER_LOST, f"the turn was billed, and then failed: {error}") from error
+        raise

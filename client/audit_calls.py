@@ -231,7 +231,6 @@ class HistoryReader:
                 completed = event.activity_task_completed_event_attributes
                 if attempt := self._ends(event, completed.scheduled_event_id):
                     attempt.usage = parsed(AnswerResult, completed.result).usage
-                    attempt.nothing = attempt.usage is None
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
                 if attempt := self._ends(event, failed.scheduled_event_id):

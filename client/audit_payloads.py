@@ -3,6 +3,7 @@
 Only what is asked for is parsed, from plain JSON; what is not as it should be raises ValueError.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
@@ -36,6 +37,7 @@ class Rates(_Loose):
 class Price(_Loose):
     """What the cycle's model costs; the shortest prompts first."""
 
+    model: str = Field(max_length=80)
     rates: tuple[Rates, ...] = Field(min_length=1)
 
 
@@ -109,8 +111,12 @@ class LedgerInput(_Loose):
 P = TypeVar("P", bound=_Loose)
 
 
-def bill(price: Price, usage: Usage) -> Decimal:
-    """What the usage costs: a prompt that is longer than a tier's bound has that tier's rates for everything."""
+def bill(price: Price, usage: Usage) -> Decimal | None:
+    """What the usage costs: a prompt that is longer than a tier's bound has that tier's rates for everything. None
+    where another model answered than the one that has this price.
+    """
+    if not re.fullmatch(re.escape(price.model) + r"(-\d{8})?", usage.model):
+        return None
     prompt = usage.input + usage.cache_write + usage.cache_read
     rates = price.rates[0]
     for tier in price.rates[1:]:

@@ -46,8 +46,8 @@ def next_turn(bounds: TurnBounds, turn: int, cap: int, settled: int, free: int) 
     """The funds of a conversation's turn (from 1), what must be asked for first, or None: it has used up its cap.
 
     cap: what the conversation may use in all. settled: what it has used. free: what its envelope has left. What lost
-    answers took is no use, so it is topped up, by enough for this turn and one that closes; what the conversation used
-    itself is not.
+    answers took is no use: where they left too little for a turn that brings the result, enough is asked for to fund
+    this turn and one that closes. What the conversation used itself is not topped up.
     """
     closing = min(bounds.closing, cap)
     allowed = cap - settled

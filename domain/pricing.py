@@ -6,6 +6,7 @@ the tier of long prompts. Prices are those of the API's standard service; a call
 geographies, fast modes). Dollars are Decimal, exact.
 """
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -43,8 +44,10 @@ class Price(Frozen):
     source: str
     rates: tuple[Rates, ...] = Field(min_length=1)
 
-    def cost(self, usage: CallUsage) -> Decimal:
-        """What a call with this usage is billed."""
+    def cost(self, usage: CallUsage) -> Decimal | None:
+        """What a call with this usage is billed; None where another model answered. A dated name is the same model."""
+        if re.sub(r"-\d{8}$", "", usage.model) != self.model:
+            return None
         prompt = usage.input + usage.cache_write + usage.cache_read
         rates = [tier for tier in self.rates if tier.prompt_over == 0 or prompt > tier.prompt_over][-1]
         return (

@@ -7,7 +7,7 @@ that a workflow leaves behind unsent is lost with it.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 
@@ -17,6 +17,7 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from domain.cycle import Admission, AdmissionState
     from domain.envelope import Envelope, ask_to_open
+    from domain.errors import ErrorCode
     from domain.ledger import (
         Close,
         Closed,
@@ -52,10 +53,11 @@ class _Ask:
         self.message = message
         self.admission = Admission(state=AdmissionState.PENDING)
         self.granted: Granted | None = None
+        self.void = False
 
     def decided(self) -> bool:
-        """Granted or refused."""
-        return self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED)
+        """Granted or refused, or void: nobody will answer it any more."""
+        return self.void or self.admission.state in (AdmissionState.GRANTED, AdmissionState.REFUSED)
 
 
 class LedgerLink:
@@ -71,6 +73,7 @@ class LedgerLink:
         self._closed = False
         self._heard = False
         self._failures = 0
+        self._resets = 0
         self._outbox: deque[tuple[str, _Message]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
@@ -97,9 +100,16 @@ class LedgerLink:
         what = "" if asked is self._opening else "more funds for its next call, from "
         return f"{what}the budget ledger{place}: {answer.message}"
 
-    async def open(self, caps: Mapping[str, int], usd: Decimal | None, wait: bool) -> tuple[Granted | None, Admission]:
-        """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked."""
+    async def open(
+        self, caps: Mapping[str, int], usd: Decimal | None, wait: bool, before: Envelope | None = None
+    ) -> tuple[Granted | None, Admission]:
+        """Ask for a slot and an envelope, and wait for the decision: granted or refused, after a queue if asked.
+
+        before: the envelope from an earlier opening, which is given up for this one.
+        """
         info = workflow.info()
+        if self._opening is not None:
+            self._send("close", self._closing(self._opening, before))  # so that it doesn't wait behind itself
         self._closed = self._heard = False
         self._topping = None
         key = str(workflow.uuid4())
@@ -107,10 +117,15 @@ class LedgerLink:
         return await self._decision_on("open", self._opening)
 
     async def top_up(self, message: TopUp) -> tuple[Granted | None, Admission]:
-        """Ask for more in the open envelope, and wait for the decision as for an opening's."""
-        self._topping = _Ask(message)
-        answer = await self._decision_on("top_up", self._topping)
-        if answer[0] is not None:
+        """Ask for more in the open envelope, and wait for the decision as for an opening's.
+
+        Raises CycleFailed with envelope_stale if the cycle is reset meanwhile.
+        """
+        ask = self._topping = _Ask(message)
+        answer = await self._decision_on("top_up", ask)
+        if ask.void:
+            raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the cycle was reset while it waited for more funds")
+        if ask.granted is not None:
             self._topping = None
         return answer
 
@@ -118,11 +133,16 @@ class LedgerLink:
         while not ask.decided():
             self._send(signal, ask.message)
             patience = RESEND_QUEUED if ask.admission.state is AdmissionState.QUEUED else RESEND_AFTER
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(
-                    ask.decided, timeout=patience, timeout_summary="waiting for the budget ledger"
-                )
+            await self._until(ask.decided, patience, "waiting for the budget ledger")
         return ask.granted, ask.admission
+
+    async def _until(self, condition: Callable[[], bool], patience: timedelta, summary: str) -> None:
+        """Wait until it is so, or else until it is time to send the message again."""
+        resets = self._resets
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: condition() or self._resets != resets, timeout=patience, timeout_summary=summary
+            )
 
     def record(self, record: Record) -> None:
         """Put one call into the books, in its own time."""
@@ -135,18 +155,26 @@ class LedgerLink:
         if self.unreachable and not self._heard:
             self._outbox.clear()  # No ledger has ever heard of this cycle: there is nothing to give back.
             return
-        info, now = workflow.info(), workflow.now()
-        key = self._opening.message.key
-        message = Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=key)
-        if envelope is not None and envelope.key == key:
-            # A run that was reset speaks for itself alone: it can't close the envelope of the run before it.
-            message = envelope.close(now).model_copy(update={"run_id": info.run_id})
+        message = self._closing(self._opening, envelope)
         while not self._closed:
             self._send("close", message)
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(
-                    lambda: self._closed, timeout=RESEND_AFTER, timeout_summary="waiting for the ledger's receipt"
-                )
+            await self._until(lambda: self._closed, RESEND_AFTER, "waiting for the ledger's receipt")
+
+    def _closing(self, opening: _Ask, envelope: Envelope | None) -> Close:
+        """Of what this run was granted. A run that was reset can't close the envelope of the run before it."""
+        info, now, key = workflow.info(), workflow.now(), opening.message.key
+        if envelope is not None and (envelope.key, envelope.run_id) == (key, info.run_id):
+            return envelope.close(now)
+        return Close(cycle_id=info.workflow_id, run_id=info.run_id, at=now, key=key)
+
+    def on_reset(self) -> None:
+        """This is another run now: answers to what the earlier one asked go to that. An opening is asked anew, as this
+        run's own; a top-up is void, since its envelope is the earlier run's.
+        """
+        self._resets += 1
+        if self._topping is not None:
+            self._topping.void = True
+            self._topping = None
 
     def on_granted(self, message: Granted) -> None:
         """The funds are held; with an opening's, the slot."""
@@ -196,13 +224,14 @@ class LedgerLink:
 
     async def _ensure_ledger(self) -> None:
         """No ledger runs. A first one is started; in place of one that was ended only a person may start another."""
+        self._failures += 1
         try:
             await call(
                 "ensure_budget", self._ensure, type(None), self._policy, summary="see that the budget ledger runs"
             )
         except CycleFailed as failure:
             self.unreachable = failure.message
-            self._failures += 1
+        if self.unreachable or self._failures > 1:
             pause = min(timedelta(seconds=2**self._failures), LONGEST_RETRY)
             await workflow.sleep(pause, summary="before the budget ledger is tried again")
 

@@ -1,36 +1,29 @@
 """A metered conversation with a designer or assessor, turn by turn: fund, call, settle.
 
-The workflow holds the money, so it takes each attempt's ceiling out of the envelope before the attempt, and funds a new
-one when an answer was lost. What provably cost nothing Temporal tries again by itself, inside one funded attempt.
+The workflow holds the money, so it takes each attempt's ceiling out of the envelope before the attempt: Temporal never
+makes a second one by itself, which nobody would have paid for. It funds a new one when an answer was lost, and after a
+pause when the failure proves that nothing was billed. A turn that can't be billed is left to Temporal's policy.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from domain.ceilings import MAX_TURNS
-    from domain.cycle import CallUsage
     from domain.errors import COSTS_NOTHING, ErrorCode
     from domain.results import Frozen
-    from domain.turns import FundedTurn
+    from domain.turns import Answer, FundedTurn
     from workflows.failures import CycleFailed, failure_of
     from workflows.funds import Funds
     from workflows.policies import ActivityPolicy
 
 _LOST = frozenset({ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT})
 """What a newly funded attempt may mend."""
-
-
-class Answer(Protocol):
-    """What every turn's answer tells: its usage, None where the turn cost nothing."""
-
-    @property
-    def usage(self) -> CallUsage | None:
-        """Tokens by class."""
-        ...
 
 
 A = TypeVar("A", bound=Answer)
@@ -44,6 +37,7 @@ async def converse(
     funds: Funds,
     before_attempt: Callable[[], None],
     reopen: Callable[[], Awaitable[None]],
+    pause: Callable[[CycleFailed, timedelta], Awaitable[None]],
     policy: ActivityPolicy,
     lost_answers: int,
     summary: str,
@@ -53,9 +47,11 @@ async def converse(
     before_attempt: may raise, before anything is taken for the attempt.
     reopen: opens an envelope for what is left, where the present one is no longer this run's to spend (the cycle was
     reset, or the ledger was). The conversation then goes on with the turn that it had come to.
+    pause: waits so long, after this failure.
     """
     for number in range(1, MAX_TURNS + 1):
-        lost = 0
+        lost = free = 0
+        give_up = workflow.now() + policy.schedule_to_close
         while True:
             before_attempt()
             try:
@@ -65,9 +61,14 @@ async def converse(
                 if failure.code is ErrorCode.ENVELOPE_STALE:
                     await reopen()
                     continue
-                lost += 1
-                if failure.code not in _LOST or lost > lost_answers:
+                if failure.code in _LOST and lost < lost_answers:
+                    lost += 1
+                    continue
+                free += 1
+                delay = failure.retry_after or policy.pause(free)
+                if not _may_be_tried_again(failure.code) or workflow.now() + delay > give_up:
                     raise
+                await pause(failure, delay)
         if finished(answer):
             return answer
     code = ErrorCode.DESIGN_INVALID if activity == "design" else ErrorCode.INTERNAL_ERROR
@@ -85,10 +86,23 @@ async def _attempt(
 ) -> A:
     """One funded attempt of one turn: whatever becomes of it, its ceiling is settled, charged or put back."""
     ticket, funded = await funds.take(activity, number)
+    attempt = workflow.start_activity(
+        activity,
+        turn(funded),
+        result_type=answer_type,
+        summary=summary,
+        **(policy.one_attempt() if funded.ceiling_tokens else policy.options()),
+    )
+    cancelled: asyncio.CancelledError | None = None
     try:
-        answer: A = await workflow.execute_activity(
-            activity, turn(funded), result_type=answer_type, summary=summary, **policy.options()
-        )
+        try:
+            answer: A = await asyncio.shield(attempt)
+        except asyncio.CancelledError as error:
+            # The answer may come in the same moment as the cancel: then what it used is booked all the same.
+            cancelled = error
+            await asyncio.sleep(0)
+            attempt.cancel()
+            answer = await attempt
     except ActivityError as error:
         if is_cancelled_exception(error):
             funds.charge(ticket)
@@ -98,6 +112,15 @@ async def _attempt(
             funds.put_back(ticket)
         else:
             funds.charge(ticket)
-        raise failure from error
+        raise cancelled or failure from error
+    except asyncio.CancelledError:
+        funds.charge(ticket)
+        raise
     funds.settle(ticket, answer.usage)
+    if cancelled:
+        raise cancelled
     return answer
+
+
+def _may_be_tried_again(code: ErrorCode) -> bool:
+    return code in COSTS_NOTHING and code.retryable

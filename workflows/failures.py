@@ -1,5 +1,6 @@
 """Activities as a cycle calls them, and what their failure means: a code, and a message for people."""
 
+from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
@@ -22,12 +23,13 @@ _SILENT = {
 
 
 class CycleFailed(Exception):
-    """A phase failed for good."""
+    """An activity, or a phase, failed. retry_after: how long the one that was asked wants to be left alone."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 async def call(
@@ -62,7 +64,7 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
         if cause.type is not None and cause.type in set(ErrorCode):
-            return CycleFailed(ErrorCode(cause.type), cause.message)
+            return CycleFailed(ErrorCode(cause.type), cause.message, cause.next_retry_delay)
         return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}")
     raise error
 

@@ -36,6 +36,12 @@ class Funds:
         self._patient = start.request.on_budget_exhausted is OnBudgetExhausted.WAIT
         self._link = link
         self._envelopes: tuple[Envelope, ...] = ()
+        self._stale = False
+
+    @property
+    def stale(self) -> bool:
+        """Whether the envelope is an earlier run's, since the cycle was reset: nothing can be taken before `reopen`."""
+        return self._stale
 
     @property
     def envelope(self) -> Envelope | None:
@@ -43,19 +49,15 @@ class Funds:
         return self._envelopes[-1] if self._envelopes else None
 
     @property
-    def tokens(self) -> int:
-        """Settled and charged, over all envelopes of this cycle."""
-        return sum(envelope.tokens_spent for envelope in self._envelopes)
-
-    @property
-    def usd(self) -> Decimal:
-        """The cost of these, as far as there is a price."""
-        return sum((envelope.spent_usd for envelope in self._envelopes), Decimal(0))
-
-    @property
-    def unpriced(self) -> int:
-        """The part of the tokens that has no price."""
-        return sum(envelope.unpriced for envelope in self._envelopes)
+    def spent(self) -> dict[str, object]:
+        """The fields of the cycle's status: settled and charged, over all its envelopes, and their cost as far as there
+        is a price.
+        """
+        return {
+            "tokens": sum(envelope.tokens_spent for envelope in self._envelopes),
+            "cost_usd": sum((envelope.spent_usd for envelope in self._envelopes), Decimal(0)),
+            "unpriced_tokens": sum(envelope.unpriced for envelope in self._envelopes),
+        }
 
     async def open(self, wait: bool) -> Admission:
         """Ask for a slot, and funds for all phases. The envelope is there if the answer is granted."""
@@ -74,13 +76,20 @@ class Funds:
         while (admission := await self._open(left, self._patient)).state is not AdmissionState.GRANTED:
             await self._later_or_never(admission)
 
+    def on_reset(self) -> None:
+        """The cycle is another run from here on."""
+        self._stale = bool(self._envelopes)
+        self._link.on_reset()
+
     async def take(self, phase: str, turn: int) -> tuple[Ticket, FundedTurn]:
         """The funds of one attempt of a turn, taken out of the envelope, topped up first where lost answers emptied it.
 
         Raises CycleFailed: the phase has used up its cap; budget_exhausted where the cycle does not wait for a top-up;
-        envelope_stale where the ledger has no such envelope any more.
+        envelope_stale where it is not this run's envelope, or the ledger has no such envelope any more.
         """
         while True:
+            if self._stale:
+                raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the cycle was reset: the envelope is its earlier run's")
             envelope = self._present
             free, settled = envelope.free(phase), self._settled(phase)
             funds = next_turn(self._bounds, turn, self._caps[phase], settled, free)
@@ -98,9 +107,9 @@ class Funds:
         )
 
     def settle(self, ticket: Ticket, usage: CallUsage | None) -> None:
-        """Book what the answer used; a turn without usage never reached a model and cost nothing."""
+        """Book what the answer used. One that doesn't tell is charged, unless its ceiling was nothing."""
         if usage is None:
-            self.put_back(ticket)
+            self.charge(ticket)
             return
         cost = self._price.cost(usage) if self._price else None
         after, record = self._present.settle(ticket, usage, cost, workflow.now())
@@ -145,9 +154,10 @@ class Funds:
         return max(Decimal(0), sum(needed, Decimal(0)) - free_usd)
 
     async def _open(self, caps: dict[str, int], wait: bool) -> Admission:
-        granted, admission = await self._link.open(caps, self._ceiling_usd(sum(caps.values())), wait)
+        granted, admission = await self._link.open(caps, self._ceiling_usd(sum(caps.values())), wait, self.envelope)
         if granted is not None:
             self._envelopes = (*self._envelopes, Envelope.opened(granted, caps))
+            self._stale = False
         return admission
 
     async def _top_up(self, phase: str, tokens: int, usd: Decimal) -> None:
@@ -158,9 +168,8 @@ class Funds:
         granted, admission = await self._link.top_up(message)
         if granted is not None:
             self._keep(self._present.topped_up(granted, phase))
-        elif self._patient and admission.reason != Refusal.QUEUE_FULL.value:
-            # The one other reason to refuse somebody who waits: the ledger was restarted, or gave this run up.
-            raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the ledger has no open envelope of this cycle")
+        elif admission.reason == Refusal.ENVELOPE_CLOSED.value:
+            raise CycleFailed(ErrorCode.ENVELOPE_STALE, admission.message)
         else:
             await self._later_or_never(admission)
 

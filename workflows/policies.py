@@ -49,6 +49,16 @@ class ActivityPolicy(Frozen):
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
+    def one_attempt(self) -> ActivityOptions:
+        """The same without a second attempt: for what is paid for by attempt, by the workflow."""
+        options = self.options()
+        options["retry_policy"] = RetryPolicy(maximum_attempts=1)
+        return options
+
+    def pause(self, failed: int) -> timedelta:
+        """Between two attempts, after so many that failed."""
+        return min(self.first_retry * self.backoff ** min(failed - 1, 30), self.longest_retry)
+
 
 HEARTBEAT = timedelta(seconds=10)
 

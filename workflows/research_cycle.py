@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -11,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 
 with workflow.unsafe.imports_passed_through():
     from domain.cycle import (
+        CYCLE_WORKFLOW,
         Admission,
         AdmissionState,
         CycleResult,
@@ -26,11 +28,11 @@ with workflow.unsafe.imports_passed_through():
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
-    from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
+    from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
     from engine.interface import BacktestJob, TrainJob
     from workflows import search_attributes
     from workflows.admission import LedgerLink
-    from workflows.conversation import Answer, converse
+    from workflows.conversation import converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
     from workflows.failures import CycleFailed, call
@@ -52,7 +54,7 @@ class _Stop(Exception):
         self.reason = reason
 
 
-@workflow.defn(name="ResearchCycleWorkflow")
+@workflow.defn(name=CYCLE_WORKFLOW)
 class ResearchCycleWorkflow:
     """One cycle. Its id is the cycle's id."""
 
@@ -64,11 +66,20 @@ class ResearchCycleWorkflow:
         self._refused_cancel = False
         self._cancel_reason: str | None = None
         self._ending: str | None = None
+        self._retry: str | None = None
         self._link = LedgerLink(start.request.budget_scope, start.limits, info.task_queue, start.policies.ledger)
         self._funds = Funds(start, self._link)
+        self._loop = asyncio.get_running_loop()
+        workflow.register_random_seed_callback(self._on_new_seed)
         self._status = CycleStatus(
             cycle_id=info.workflow_id, run_id=info.run_id, request=start.request, started_at=workflow.now()
         )
+
+    def _on_new_seed(self, _seed: int) -> None:
+        """The one sign of a reset that stands in the history, so that a replay meets it at the same place. It comes
+        outside the loop, where nothing that waits would be looked at.
+        """
+        self._loop.call_soon(self._funds.on_reset)
 
     @workflow.run
     async def run(self, start: CycleInput) -> CycleResult:
@@ -192,7 +203,7 @@ class ResearchCycleWorkflow:
             reason=reason,
             failure=failure,
             waiting_for=None,
-            **self._spent(),
+            **self._funds.spent,
             ended_at=workflow.now(),
         )
         self._index(
@@ -228,31 +239,39 @@ class ResearchCycleWorkflow:
         policy: ActivityPolicy,
         summary: str,
     ) -> A:
-        phase = self._status.phase
-
-        def before_attempt() -> None:
-            self._stop_if_cancelled()
-            self._show()
-
-        async def reopen() -> None:
-            self._enter(Phase.QUEUED)
-            await self._funds.reopen(activity)
-            self._enter(phase)
-
         return await converse(
             activity,
             turn,
             finished,
             answer_type,
             self._funds,
-            before_attempt,
-            reopen,
+            self._go_on,
+            lambda: self._reopen(activity),
+            self._pause,
             policy,
             self._start.policies.lost_answers,
             summary,
         )
 
+    async def _reopen(self, next_spender: str) -> None:
+        """Get a slot and funds again, for this activity and the later ones, and go on where the cycle was."""
+        phase = self._status.phase
+        self._enter(Phase.QUEUED)
+        await self._funds.reopen(next_spender)
+        self._enter(phase)
+
+    async def _pause(self, failure: CycleFailed, delay: timedelta) -> None:
+        at = workflow.now() + delay
+        self._retry = f"the next attempt, at {at:%H:%M:%S} UTC, after {failure.code.value}: {failure.message}"
+        self._show()
+        try:
+            await workflow.sleep(delay, summary=f"before the next attempt, after {failure.code.value}")
+        finally:
+            self._retry = None
+
     async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
+        if self._funds.stale:
+            await self._reopen("assess")
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
         return await call(activity, job, result_type, policy, self._start.engine_queue, summary)
 
@@ -275,16 +294,17 @@ class ResearchCycleWorkflow:
         return self._status.strategy
 
     def _enter(self, phase: Phase) -> None:
-        self._stop_if_cancelled()
+        self._go_on()
         self._end_phase()
         timing = PhaseTiming(phase=phase, started_at=workflow.now())
         self._set(phase=phase, timings=(*self._status.timings, timing))
         self._index(search_attributes.PHASE.value_set(phase.value))
 
-    def _stop_if_cancelled(self) -> None:
-        """A cancel that finds an activity just ending is answered with its result; it counts all the same."""
+    def _go_on(self) -> None:
+        """Unless the cycle was cancelled: a cancel that finds an activity just ending counts all the same."""
         if workflow.cancellation_reason() is not None or self._refused_cancel:
             raise asyncio.CancelledError
+        self._show()
 
     def _end_phase(self) -> None:
         if self._status.timings and self._status.timings[-1].ended_at is None:
@@ -306,14 +326,14 @@ class ResearchCycleWorkflow:
         """Everything known of the cycle so far."""
         live: dict[str, object] = {"admission": self._link.admission}
         if self._status.outcome is None:
-            live |= {"waiting_for": self._link.waiting_for, "top_up": self._link.top_up_asked, **self._spent()}
+            live |= {
+                "waiting_for": self._link.waiting_for or self._retry,
+                "top_up": self._link.top_up_asked,
+                **self._funds.spent,
+            }
         elif self._ending:
             live["waiting_for"] = self._link.unreachable or self._ending
         return self._status.model_copy(update=live)
-
-    def _spent(self) -> dict[str, object]:
-        funds = self._funds
-        return {"tokens": funds.tokens, "cost_usd": funds.usd, "unpriced_tokens": funds.unpriced}
 
     @workflow.update
     async def admission(self) -> Admission:

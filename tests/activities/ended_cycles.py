@@ -45,7 +45,7 @@ class Fate(StrEnum):
     ANSWERED = "answered"
     LONG_PROMPT = "long_prompt"
     ANSWERED_AT_LAST = "answered_at_last"
-    CALLED_NO_MODEL = "called_no_model"
+    TELLS_NO_USAGE = "tells_no_usage"
     REFUSED = "refused"
     LOST = "lost"
     BROKE = "broke"
@@ -156,10 +156,7 @@ class ScriptedCycle:
                 self.spent = self.spent.put_back(ticket)
         else:
             self.stumble(step)
-            if answer.usage is None:
-                self.spent = self.spent.put_back(ticket)
-            else:
-                await self.book(ticket, answer.usage)
+            await self.book(ticket, answer.usage)
         return ErrorCode(code) if code in set(ErrorCode) else None
 
     async def book(self, ticket: Ticket, usage: CallUsage | None) -> None:
@@ -245,7 +242,7 @@ class Turns:
                 raise ResearchError(ErrorCode.ENVELOPE_STALE, "the ledger was restarted")
             async with beating("a scripted call"):
                 match turn.fate:
-                    case Fate.CALLED_NO_MODEL:
+                    case Fate.TELLS_NO_USAGE:
                         return Answer()
                     case Fate.REFUSED:
                         raise ResearchError(ErrorCode.ANTHROPIC_REQUEST, "refused before a model saw it")

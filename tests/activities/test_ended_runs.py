@@ -58,7 +58,7 @@ async def test_every_kind_of_call_is_booked_as_the_cycle_booked_it(house: House)
     assert report.fate is RunFate.ENDED
     assert report.calls == await house.told_by_its_envelope(cycle)
     kinds = [(record.phase, record.kind.value) for record in report.calls]
-    billed = ["settled"] * 3 + ["charged"] * 3
+    billed = ["settled"] * 3 + ["charged"] * 4
     assert kinds == [*itertools.product(["design"], billed), *itertools.product(["assess"], billed)]
 
 
@@ -175,7 +175,7 @@ async def test_of_two_envelopes_of_one_run_the_later_is_told(house: House) -> No
 
 async def test_a_later_envelope_without_calls_is_not_told_as_if_the_run_had_made_none(house: House) -> None:
     house.turns.stale_once = 2
-    cycle = await house.cycle(Step(), Step(fate=Fate.CALLED_NO_MODEL))
+    cycle = await house.cycle(Step(), Step(fate=Fate.REFUSED))
     await until(lambda: cycle.query(ScriptedCycle.resting))
     await cycle.terminate()
     report = await house.report(cycle)

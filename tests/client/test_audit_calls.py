@@ -170,15 +170,24 @@ def test_what_costs_nothing_is_said_a_second_time_with_the_same_words() -> None:
     assert {code.value for code in COSTS_NOTHING} == COST_NOTHING
 
 
-def test_turns_that_call_no_model_are_no_calls_and_take_no_number() -> None:
+def test_turns_that_may_call_no_model_are_no_calls_and_take_no_number() -> None:
     history = History()
     history.begin()
-    history.answer(history.ask(NOON), NOON)
+    history.answer(history.ask(NOON, ceiling=0), NOON)
     history.fail(history.ask(NOON, ceiling=0), NOON, "internal_error")
     history.answer(history.ask(NOON), NOON, output=7)
 
     [call] = history.told().calls
     assert (call.seq, call.total_tokens, call.envelope) == (1, 7, "key-1")
+
+
+def test_an_answer_that_tells_no_usage_is_charged_with_its_ceiling() -> None:
+    history = History()
+    history.begin()
+    history.answer(history.ask(NOON, ceiling=500), NOON)
+
+    [call] = history.told().calls
+    assert (call.state, call.total_tokens) == ("charged", 500)
 
 
 def test_a_call_in_flight_is_told_with_its_ceiling_and_counts_once_the_run_has_ended() -> None:

@@ -31,8 +31,23 @@ def test_each_class_of_tokens_costs_its_own_rate() -> None:
 def test_a_prompt_over_the_tier_costs_the_dearer_rate_for_every_token() -> None:
     price = price_of("claude-haiku-5-5")
     assert price is not None
-    assert price.cost(CallUsage(model="m", input=100_000, output=1_000)) == Decimal("0.0105")
-    assert price.cost(CallUsage(model="m", input=100_001, output=1_000)) == Decimal("0.0525005")
+    assert price.cost(CallUsage(model=price.model, input=100_000, output=1_000)) == Decimal("0.0105")
+    assert price.cost(CallUsage(model=price.model, input=100_001, output=1_000)) == Decimal("0.0525005")
+
+
+@pytest.mark.parametrize(
+    ("answered", "cost"),
+    [
+        ("claude-sonnet-5-5", Decimal("2")),
+        ("claude-sonnet-5-5-20260930", Decimal("2")),
+        ("claude-sonnet-5-5-fast", None),
+        ("claude-opus-5-5", None),
+    ],
+)
+def test_what_another_model_answered_has_not_this_ones_price(answered: str, cost: Decimal | None) -> None:
+    price = price_of("claude-sonnet-5-5")
+    assert price is not None
+    assert price.cost(CallUsage(model=answered, input=1_000_000)) == cost
 
 
 @pytest.mark.parametrize("model", [None, "", "claude-sonnet", "claude-sonnet-5-5-fast", "gpt"])
@@ -51,7 +66,9 @@ def test_no_call_costs_more_than_its_ceiling(model: str, counts: tuple[int, int,
         cache_read=read,
         output=output,
     )
-    assert PRICES[model].cost(usage) <= PRICES[model].ceiling(usage.total)
+    cost = PRICES[model].cost(usage)
+    assert cost is not None
+    assert cost <= PRICES[model].ceiling(usage.total)
 
 
 def test_a_part_of_the_cache_writes_is_no_more_than_the_whole() -> None:

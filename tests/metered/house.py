@@ -100,7 +100,7 @@ class MeteredHouse:
             task_timeout=SILENCE,
         )
 
-    async def start(self, **changes: Any) -> tuple[Cycle, Admission]:
+    async def start(self, policies: Policies | None = None, **changes: Any) -> tuple[Cycle, Admission]:
         """Start a cycle and learn its admission, as a client does. changes: of the request."""
         request = CycleRequest(
             symbol="EURUSD",
@@ -119,7 +119,7 @@ class MeteredHouse:
                 assess_token_cap=CAPS["assess"],
                 turn_bounds=BOUNDS,
                 price=price_of(request.model),
-                policies=hasty(),
+                policies=policies or hasty(),
             ),
             id=f"cycle-{uuid.uuid4().hex[:12]}",
             task_queue=self.scope,

@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from temporalio import activity
 
 from activities.faults import translated
-from activities.fence import check_envelope
+from activities.fence import Billable, billable
 from activities.heartbeat import beating
 from domain.errors import ErrorCode, ResearchError
 from domain.results import Assessment, Verdict
@@ -34,35 +33,34 @@ class MeteredTurns:
     @activity.defn(name="design")
     async def design(self, turn: DesignTurn) -> DesignAnswer:
         """One turn. Errors: as the design activity, answer_lost, anthropic_error, anthropic_rate_limited."""
-        reply = await self._turn("design", turn)
-        if not reply.final:
-            return DesignAnswer(usage=reply.usage)
-        strategy = await asyncio.to_thread(self.files.save, "metered", STRATEGY)
-        return DesignAnswer(usage=reply.usage, strategy=strategy, hypothesis="that it is metered")
+        with translated(), billable(turn) as work:
+            reply = await self._reply("design", turn, work)
+            if not reply.final:
+                return DesignAnswer(usage=reply.usage)
+            strategy = await asyncio.to_thread(self.files.save, "metered", STRATEGY)
+            return DesignAnswer(usage=reply.usage, strategy=strategy, hypothesis="that it is metered")
 
     @activity.defn(name="assess")
     async def assess(self, turn: AssessTurn) -> AssessAnswer:
         """One turn. Errors: as for design."""
-        reply = await self._turn("assess", turn)
-        return AssessAnswer(usage=reply.usage, assessment=ASSESSMENT if reply.final else None)
+        with translated(), billable(turn) as work:
+            reply = await self._reply("assess", turn, work)
+            return AssessAnswer(usage=reply.usage, assessment=ASSESSMENT if reply.final else None)
 
-    async def _turn(self, phase: str, turn: FundedTurn) -> Reply:
+    async def _reply(self, phase: str, turn: FundedTurn, work: Billable) -> Reply:
         info = activity.info()
-        with translated():
-            check_envelope(turn.granted_run_id)
-            if turn.ceiling_tokens == 0:
-                raise ResearchError(ErrorCode.INTERNAL_ERROR, f"{phase} was asked for a call without a ceiling")
-            call = Call(
-                cycle_id=info.workflow_id or "",
-                run_id=info.workflow_run_id or "",
-                phase=phase,
-                turn=turn.turn,
-                ticket=int(info.activity_id),
-                ceiling_tokens=turn.ceiling_tokens,
-                closing=turn.closing,
-                sender=os.getpid(),
-            )
-            async with beating(f"{phase}, turn {turn.turn}"), _lost_at_shutdown():
+        call = Call(
+            cycle_id=info.workflow_id or "",
+            run_id=info.workflow_run_id or "",
+            phase=phase,
+            turn=turn.turn,
+            ticket=int(info.activity_id),
+            ceiling_tokens=turn.ceiling_tokens,
+            closing=turn.closing,
+            sender=os.getpid(),
+        )
+        async with beating(f"{phase}, turn {turn.turn}"):
+            with work.request():
                 return await ask(self.url, call)
 
 
@@ -90,15 +88,3 @@ async def ask(url: str, call: Call) -> Reply:
         code = ErrorCode.ANTHROPIC_RATE_LIMITED if status == "429" else ErrorCode.ANTHROPIC_ERROR
         raise ResearchError(code, f"the provider says {status}: {answer.decode()}")
     return Reply.model_validate_json(answer)
-
-
-@asynccontextmanager
-async def _lost_at_shutdown() -> AsyncIterator[None]:
-    """A worker that shuts down cancels what runs, and the server would try it again; a request may be under way."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        details = activity.cancellation_details()
-        if details is not None and details.worker_shutdown and not details.cancel_requested:
-            raise ResearchError(ErrorCode.ANSWER_LOST, "the worker shut down while a request was under way") from None
-        raise

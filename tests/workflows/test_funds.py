@@ -34,7 +34,7 @@ async def house(temporal_env: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
 
 
 async def test_a_cycle_that_waits_for_more_shows_it_and_goes_on_with_the_same_turn_when_the_limit_is_raised(
-    house: MeteredHouse,
+    house: MeteredHouse, keep_history
 ) -> None:
     await house.open_ledger(tokens=ENVELOPE)
     cycle, _ = await house.start()
@@ -57,6 +57,7 @@ async def test_a_cycle_that_waits_for_more_shows_it_and_goes_on_with_the_same_tu
     assert differences(await house.calls(), house.provider.bills) == []
     status = await house.until(cycle, lambda status: status.waiting_for is None)
     assert status.top_up is None
+    await keep_history("topped_up", cycle)
 
 
 async def test_a_cycle_that_does_not_wait_fails_with_all_that_it_has_in_the_store(house: MeteredHouse) -> None:

@@ -11,9 +11,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import AdmissionState, CallUsage, Outcome
 from domain.ledger import BudgetStatus
+from domain.turns import DesignAnswer
 from tests.metered.books import differences
 from tests.metered.house import BOUNDS, ENVELOPE, Cycle, MeteredHouse, metered_house
 from tests.metered.provider import MODEL, Call, Deed
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 
@@ -61,7 +63,34 @@ async def test_a_cycle_cancelled_while_it_waits_for_more_leaves_the_queue(house:
     await everything_is_booked(house)
 
 
-async def held_in_its_third_call(house: MeteredHouse) -> tuple[Cycle, asyncio.Event]:
+@pytest.mark.parametrize("first", ["answer", "cancel"])
+async def test_an_answer_that_meets_the_cancel_is_booked_as_it_was_billed(
+    first: str, temporal_env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with metered_house(temporal_env.client, tmp_path, staffed=False) as house:
+        worker = await house.worker_process()
+        await house.open_ledger(tokens=ENVELOPE)
+        cycle, done = await held_in_its_third_call(house, Policies())
+        worker.kill()
+        await worker.wait()
+        done.set()
+        await house.provider.until(house.provider.is_idle)
+        under_way = await cycle.describe()
+        attempt = house.client.get_async_activity_handle(
+            workflow_id=cycle.id,
+            run_id=under_way.run_id,
+            activity_id=under_way.raw_description.pending_activities[0].activity_id,
+        )
+        both = [attempt.complete(DesignAnswer(usage=house.provider.bills[-1].usage)), cycle.cancel()]
+        for message in both if first == "answer" else reversed(both):
+            await message
+        async with house.working():
+            assert await outcome(cycle) is Outcome.CANCELLED
+            balance = await everything_is_booked(house)
+    assert (len(house.provider.bills), balance.tokens_charged) == (3, 0)
+
+
+async def held_in_its_third_call(house: MeteredHouse, policies: Policies | None = None) -> tuple[Cycle, asyncio.Event]:
     """A cycle, and what makes the provider go on with the call that it has just made."""
     done = asyncio.Event()
 
@@ -71,7 +100,7 @@ async def held_in_its_third_call(house: MeteredHouse) -> tuple[Cycle, asyncio.Ev
         return Deed.ANSWER
 
     house.provider.deed = deed
-    cycle, _ = await house.start()
+    cycle, _ = await house.start(policies)
     await house.provider.until(lambda: len(house.provider.calls) == 3)
     return cycle, done
 

@@ -12,10 +12,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.testing import WorkflowEnvironment
 
-from domain.cycle import Outcome
+from domain.cycle import CallUsage, Outcome
 from tests.metered.books import differences
 from tests.metered.house import BOUNDS, ENVELOPE, Cycle, MeteredHouse, metered_house
-from tests.metered.provider import Call, Deed
+from tests.metered.provider import MODEL, Call, Deed, always_answered
 from workflows.research_cycle import ResearchCycleWorkflow
 
 Turn = tuple[str, int]
@@ -107,3 +107,29 @@ def asking(events: Sequence[HistoryEvent], name: str) -> list[int]:
 def completed(events: Sequence[HistoryEvent]) -> list[int]:
     """The ids of the workflow tasks that were completed."""
     return [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+
+
+@pytest.mark.parametrize("task", [-1, -2], ids=["after_it_was_queued", "as_it_asks"])
+async def test_a_cycle_reset_while_it_waits_for_more_opens_an_envelope_of_its_own(
+    task: int, temporal_env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """task: the workflow task to which it is reset, from the last."""
+
+    async def deed(call: Call, nth: int) -> Deed:
+        return Deed.DROP if _turn(call) == ("assess", 2) and nth <= 3 else Deed.ANSWER
+
+    async with metered_house(temporal_env.client, tmp_path) as house:
+        house.provider.deed = deed
+        house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
+        await house.open_ledger(tokens=ENVELOPE)
+        cycle, _ = await house.start()
+        await house.until(cycle, lambda status: status.top_up is not None and status.top_up.position == 1)
+        house.provider.deed = always_answered
+        now = await reset_to(house, cycle, completed((await cycle.fetch_history()).events)[task])
+        result = await asyncio.wait_for(now.result(), 60)
+        entries, balance = await house.calls(), await house.balance()
+
+    again = [_turn(bill.call) for bill in house.provider.bills if bill.call.run_id == now.run_id]
+    assert (result.outcome, again) == (Outcome.COMPLETED, ASSESS[1:])
+    assert differences(entries, house.provider.bills) == []
+    assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)

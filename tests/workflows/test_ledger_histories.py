@@ -1,6 +1,7 @@
 """A ledger lives for ever, so code that can't replay its history stops every cycle: a whole life of one is kept.
 
-Kept beside it are the histories of the cycles that it turned away, let wait, or met again after a reset.
+Kept beside it are the histories of cycles that it turned away, let wait, or met again after a reset, and of one that
+paid for its calls, lost answers and waited for more.
 """
 
 import asyncio
@@ -34,7 +35,8 @@ from .conftest import House
 
 HISTORIES = Path(__file__).parent / "histories"
 LEDGER_RUNS = ("ledger_first_run", "ledger_second_run")
-KEPT = (*LEDGER_RUNS, "refused", "cancelled_while_queued", "reset_while_designing", "reset_while_assessing")
+CYCLES = ("refused", "cancelled_while_queued", "reset_while_designing", "reset_while_assessing", "topped_up")
+KEPT = (*LEDGER_RUNS, *CYCLES)
 ENVELOPE = 30_000
 """Tokens of a cycle with a model that only assesses: its strategy is given."""
 
