@@ -12,6 +12,7 @@ what was granted after the point of the reset.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import date
 
@@ -48,6 +49,8 @@ MAX_IN_FLIGHT = 50
 
 BOOKS = frozenset({"days", "accounts", "ended", "entries", "waiting"})
 """Parts without which a state would say less than was spent or is held. They are written even where they are empty."""
+
+RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 MAX_REASON = 500
 """Characters of a pause's reason."""
@@ -168,8 +171,9 @@ class BudgetWorkflow:
         return self._ledger.views.waiting()
 
     def _reply(self, replies: list[Reply]) -> None:
-        # One that waits here already, because the cycle has asked twice, is replaced by what is known now.
-        self._outbox.update((_address(reply), reply) for reply in replies)
+        # One that waits here already, because the cycle has asked twice, is replaced by what is known now. Nothing is
+        # sent to what is no id of a run: the server would refuse the whole task for it, again and again.
+        self._outbox.update((_address(reply), reply) for reply in replies if RUN_ID.fullmatch(reply.run_id))
         self._news = True
 
     def _proceed(self) -> None:

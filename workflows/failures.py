@@ -1,5 +1,8 @@
 """Activities as a cycle calls them, and what their failure means: a code, and a message for people."""
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import TypeVar
 
@@ -51,6 +54,15 @@ async def call(
                 continue
             raise failure_of(error, activity) from error
         return result
+
+
+async def undisturbed(work: Coroutine[None, None, None]) -> None:
+    """Go through with it, also when a cancel comes in the middle: it comes too late to change the outcome."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 def failure_of(error: ActivityError, activity: str) -> CycleFailed:

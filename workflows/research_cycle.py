@@ -1,8 +1,7 @@
 """The story of one research cycle: admit, design, train, gate, backtest, gate, assess, record."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -35,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.conversation import converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
-    from workflows.failures import CycleFailed, call
+    from workflows.failures import CycleFailed, call, undisturbed
     from workflows.funds import Funds
     from workflows.policies import ActivityPolicy
 
@@ -102,7 +101,7 @@ class ResearchCycleWorkflow:
             else:
                 outcome, reason = Outcome.FAILED, str(error)
                 failure = Failure(phase=self._status.phase, code=ErrorCode.INTERNAL_ERROR, message=str(error))
-        await self._undisturbed(self._finish(outcome, reason, failure))
+        await undisturbed(self._finish(outcome, reason, failure))
         failure = self._status.failure
         if outcome is Outcome.CANCELLED:
             raise asyncio.CancelledError(reason)
@@ -257,7 +256,11 @@ class ResearchCycleWorkflow:
         """Get a slot and funds again, for this activity and the later ones, and go on where the cycle was."""
         phase = self._status.phase
         self._enter(Phase.QUEUED)
-        await self._funds.reopen(next_spender)
+        try:
+            await self._funds.reopen(next_spender)
+        except CycleFailed:
+            self._enter(phase)  # in which it fails
+            raise
         self._enter(phase)
 
     async def _pause(self, failure: CycleFailed, delay: timedelta) -> None:
@@ -274,14 +277,6 @@ class ResearchCycleWorkflow:
             await self._reopen("assess")
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
         return await call(activity, job, result_type, policy, self._start.engine_queue, summary)
-
-    async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
-        """Go through with it, also when a cancel comes in the middle: it comes too late to change the outcome."""
-        task = asyncio.create_task(work)
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(task)
-        task.result()
 
     def _pass(self, gate: GateResult) -> None:
         self._set(gates=(*self._status.gates, gate))

@@ -3,12 +3,12 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from domain.ledger import BudgetInput
+from domain.ledger import BudgetInput, Close
 from workflows.budget import MAX_IN_FLIGHT, BudgetWorkflow
 
 from .conftest import House, Listener, Voice, ledger_worker, until
@@ -69,3 +69,11 @@ async def test_a_reply_in_the_outbox_is_not_doubled_by_an_ask_repeated_meanwhile
         await house.ledger.query(BudgetWorkflow.status)
         await voice.close(0)()
         assert [reply.kind for reply in await voice.heard(2)] == ["granted", "closed"]
+
+
+async def test_a_message_from_what_is_no_run_wedges_no_ledger(open_house: Start) -> None:
+    house = await open_house()
+    now = datetime.now(UTC)
+    await house.ledger.signal(BudgetWorkflow.close, Close(cycle_id="nobody", run_id="no-run", key="key", at=now))
+    await house.ledger.execute_update(BudgetWorkflow.pause, "heard")
+    assert (await house.status()).paused == "heard"
