@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -13,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ended_runs import READING, Reading, calls_of
 from activities.heartbeat import beating
+from activities.lost_ledger import ledger_is_lost
 from activities.open_envelopes import open_envelopes
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import (
@@ -42,9 +44,15 @@ async def ensure_budget(client: Client, task_queue: str, limits: Limits, scope: 
     The limits are those of a new ledger. A running one keeps its own, which `research budget set` changes and its
     status shows: a worker that boots with other settings must not move a limit that a person set.
 
-    Raises ResearchError where the ledger was ended: an empty one in its place would grant the day a second time.
+    Raises ResearchError where the ledger was ended, or is not there any more while cycles show that it was: an empty
+    one in its place would grant the day a second time.
     """
     identity = budget_workflow_id(scope)
+    status = await _status(client, identity)
+    if status is WorkflowExecutionStatus.RUNNING:
+        return
+    if status is not None or await ledger_is_lost(client, scope, datetime.now(UTC)):
+        raise _ended(identity)
     try:
         await client.start_workflow(
             BUDGET_WORKFLOW,
@@ -56,12 +64,7 @@ async def ensure_budget(client: Client, task_queue: str, limits: Limits, scope: 
             static_summary=SUMMARY,
         )
     except WorkflowAlreadyStartedError as error:
-        raise ResearchError(
-            ErrorCode.BUDGET_EXHAUSTED,
-            f"The budget ledger {identity!r} was ended (terminated or deleted by somebody), and what it had granted "
-            "today is not known any more. Nothing is granted until a person restarts it with this day counted as "
-            "spent: `research budget restart`.",
-        ) from error
+        raise _ended(identity) from error
 
 
 async def restart_budget(
@@ -74,7 +77,7 @@ async def restart_budget(
     Raises ResearchError where what a cycle holds can't be read: then no ledger is started.
     """
     identity = budget_workflow_id(scope)
-    if await _runs(client, identity):
+    if await _status(client, identity) is WorkflowExecutionStatus.RUNNING:
         return None
     adopted = await open_envelopes(client, scope)
     try:
@@ -92,14 +95,23 @@ async def restart_budget(
     return adopted
 
 
-async def _runs(client: Client, identity: str) -> bool:
+async def _status(client: Client, identity: str) -> WorkflowExecutionStatus | None:
+    """What the server knows of the ledger; None where it knows none."""
     try:
-        found = await client.get_workflow_handle(identity).describe()
+        return (await client.get_workflow_handle(identity).describe()).status
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            return False
+            return None
         raise
-    return found.status is WorkflowExecutionStatus.RUNNING
+
+
+def _ended(identity: str) -> ResearchError:
+    return ResearchError(
+        ErrorCode.BUDGET_EXHAUSTED,
+        f"The budget ledger {identity!r} was ended (terminated or deleted by somebody), and what it had granted "
+        "today is not known any more. Nothing is granted until a person restarts it with this day counted as "
+        "spent: `research budget restart`.",
+    )
 
 
 @dataclass(frozen=True)

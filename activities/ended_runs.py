@@ -74,14 +74,23 @@ class HistoryUnreadable(Exception):
     """Nobody knows what this run spent."""
 
 
-class _Request(BaseModel):
-    model: str | None = None
-    designer: str
+class _Scope(BaseModel):
     budget_scope: str | None = None
 
 
+class _Scoped(BaseModel):
+    """Of a cycle's input: under which ledger it is. Told by itself, so that what else breaks is that ledger's alone."""
+
+    request: _Scope
+
+
+class _Request(BaseModel):
+    model: str | None = None
+    designer: str
+
+
 class _Start(BaseModel):
-    """Of a cycle's input: who is called, what that costs, and under which ledger."""
+    """Of a cycle's input: who is called, and what that costs."""
 
     request: _Request
     price: Price | None = None
@@ -252,13 +261,13 @@ class HistoryReader:
 
     async def scope(self) -> str | None:
         """Which ledger the cycle is under, as its first event tells. Raises whatever breaks."""
-        return (await self._start()).request.budget_scope
+        return (await self._started(_Scoped)).request.budget_scope
 
     async def spent(self) -> Spending:
         """What the run had spent by its last event. Raises whatever breaks."""
         if [event.event_id for event in self._events] != list(range(1, len(self._events) + 1)):
             raise HistoryUnreadable("it has gaps")
-        start = await self._start()
+        start = await self._started(_Start)
         spending = Spending(self._run, start.request.model or start.request.designer, start.price)
         for event in self._events:
             await self._read(event, spending)
@@ -271,11 +280,11 @@ class HistoryReader:
             raise HistoryUnreadable(f"a {type(value).__name__} stands where a {of.__name__} should")
         return value
 
-    async def _start(self) -> _Start:
+    async def _started(self, of: type[T]) -> T:
         first = self._events[0].workflow_execution_started_event_attributes
         if first.workflow_type.name != CYCLE_WORKFLOW:
             raise HistoryUnreadable(f"it is of a {first.workflow_type.name!r}, and that is no cycle")
-        return await self.value(first.input, _Start)
+        return await self.value(first.input, of)
 
     async def _read(self, event: HistoryEvent, spending: Spending) -> None:
         match event.WhichOneof("attributes"):

@@ -144,7 +144,7 @@ def _unanswered(error: RPCError) -> CommandError:
             ExitCode.NO_TEMPORAL_OR_WORKER,
             "no_ledger",
             "no budget ledger runs in this namespace yet; the first worker starts it",
-            NEXT_WORKER,
+            f"{NEXT_WORKER}; in place of one that was deleted, `research budget restart` starts another",
         )
     if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION):
         return no_worker("no worker answers for the budget ledger")

@@ -73,6 +73,7 @@ class Request(BaseModel):
 
     model: str | None = MODEL
     designer: str = "claude"
+    budget_scope: str = "scripted"
 
     @property
     def called(self) -> str:
