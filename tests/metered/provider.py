@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -105,6 +105,13 @@ class Provider:
     def billed(self, cycle_id: str | None = None) -> int:
         """Tokens billed so far, in all or to one cycle."""
         return sum(bill.usage.total for bill in self.bills if cycle_id in (None, bill.call.cycle_id))
+
+    def billed_by_day(self) -> Counter[date]:
+        """Tokens billed so far on each UTC day."""
+        days: Counter[date] = Counter()
+        for bill in self.bills:
+            days[bill.at.astimezone(UTC).date()] += bill.usage.total
+        return days
 
     def turns_billed(self, cycle_id: str) -> list[tuple[str, int, int]]:
         """(phase, turn, nth) of a cycle's bills, in order."""

@@ -79,9 +79,9 @@ async def test_a_cycle_in_mid_design_goes_on_under_the_new_ledger_which_books_it
     held["design", 5].set()
     assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
     status = await house.until(waiting, lambda status: "The day resets" in (status.waiting_for or ""))
-    entries, balance = await house.entries(), await house.balance()
-    assert [entry.seq for entry in entries.entries] == [5, 6, 7, 8, 9, 10]
-    renumbered = [entry.model_copy(update={"seq": number}) for number, entry in enumerate(entries.entries, 1)]
+    entries, balance = sorted(await house.calls(), key=lambda entry: entry.seq), await house.balance()
+    assert [entry.seq for entry in entries] == [5, 6, 7, 8, 9, 10]
+    renumbered = [entry.model_copy(update={"seq": number}) for number, entry in enumerate(entries, 1)]
     assert differences(renumbered, house.provider.bills[len(bills) :]) == []
     assert (balance.active, balance.tokens_held) == ((), 0)
     assert [one.cycle_id for one in balance.waiting] == [waiting.id]
@@ -102,13 +102,15 @@ async def test_what_was_topped_up_and_what_was_lost_is_taken_over(house: Metered
     house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
     cycle, _ = await house.start()
     await under_way(house, ("assess", 3))
-    before = await house.balance()
+    entries, before = await house.calls(), await house.balance()
     await house.ledger.terminate("as by a person in the Web UI")
 
     [account] = await restarted(house)
     assert account.granted.tokens == ENVELOPE + TOP_UP
-    assert (account.settled.tokens, account.charged.tokens) == (before.tokens_settled, before.tokens_charged)
-    assert (account.settled.usd, account.charged.usd) == (before.usd_settled, before.usd_charged)
+    for state, taken_over in (("settled", account.settled), ("charged", account.charged)):
+        calls = [entry for entry in entries if entry.state == state]
+        sums = sum(entry.total_tokens for entry in calls), sum(entry.cost or 0 for entry in calls)
+        assert (taken_over.tokens, taken_over.usd) == sums
     assert account.unspent.tokens == before.tokens_held
 
     at_the_end.set()

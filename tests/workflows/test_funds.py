@@ -67,7 +67,7 @@ async def test_a_cycle_that_does_not_wait_fails_with_all_that_it_has_in_the_stor
         await asyncio.wait_for(cycle.result(), 60)
     assert isinstance(raised.value.cause, ApplicationError)
     assert raised.value.cause.type == ErrorCode.BUDGET_EXHAUSTED.value
-    kept, balance = house.store.get(cycle.id), await house.balance()
+    kept, entries, balance = house.store.get(cycle.id), await house.calls(), await house.balance()
     assert kept
     assert kept.failure
     assert (kept.outcome, kept.stopped_in, kept.failure.code) == (
@@ -78,8 +78,8 @@ async def test_a_cycle_that_does_not_wait_fails_with_all_that_it_has_in_the_stor
     assert kept.strategy
     assert kept.training
     assert kept.backtest
-    assert kept.tokens == balance.tokens_used_today
-    assert differences(await house.calls(), house.provider.bills) == []
+    assert kept.tokens == sum(entry.total_tokens for entry in entries)
+    assert differences(entries, house.provider.bills) == []
     assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
 
 
@@ -114,10 +114,10 @@ async def test_under_a_limit_in_dollars_a_model_without_a_price_is_refused_and_o
     assert house.provider.calls == []
     cycle, _ = await house.start()
     await asyncio.wait_for(cycle.result(), 60)
-    assert differences(await house.calls(), house.provider.bills) == []
-    balance = await house.balance()
-    assert balance.usd_settled == 10 * (Decimal("0.000002") + Decimal("0.04999"))
-    assert balance.usd_held == 0
+    entries = await house.calls()
+    assert differences(entries, house.provider.bills) == []
+    assert sum(entry.cost or 0 for entry in entries) == 10 * (Decimal("0.000002") + Decimal("0.04999"))
+    assert (await house.balance()).usd_held == 0
 
 
 async def test_usage_beyond_its_ceiling_is_booked_in_full_and_told(house: MeteredHouse) -> None:

@@ -157,7 +157,7 @@ async def test_in_a_storm_nothing_is_granted_beyond_the_limit_and_every_bill_is_
             started = await asyncio.gather(*(house.start(queue=n % IMPATIENT > 0) for n in range(CYCLES)))
             ends = [beside.create_task(end_of(cycle)) for cycle, _ in started]
             stuck = await watch.until(lambda status: len(status.waiting) + sum(end.done() for end in ends) == CYCLES)
-            assert house.provider.billed() <= TOO_SHORT
+            assert max(house.provider.billed_by_day().values()) <= TOO_SHORT
             if request.config.getoption("chaos"):
                 await house.set_limit(LONG)
             else:
@@ -174,7 +174,7 @@ async def test_in_a_storm_nothing_is_granted_beyond_the_limit_and_every_bill_is_
     told = Counter(admission.state for _, admission in started)
     assert told.keys() == {AdmissionState.GRANTED, AdmissionState.QUEUED, AdmissionState.REFUSED}
     cancelled = 0 if request.config.getoption("chaos") else len(stuck.waiting)
-    assert stuck.waiting
+    assert stuck.waiting or len(history) > 1  # a day that begins meanwhile has enough for them all
     assert Counter(status.outcome for status in statuses) == Counter(
         {
             Outcome.COMPLETED: CYCLES - told[AdmissionState.REFUSED] - cancelled,
