@@ -6,10 +6,13 @@ from functools import cached_property
 
 from temporalio.client import Client
 
+from client.budget import ask
 from client.cycles import fetch
+from client.exits import CommandError
 from client.places import places_of
 from client.views import CycleView, view
 from domain.cycle import CycleStatus
+from domain.ledger import Waiting
 from settings import Settings
 from store.cycles import Store
 
@@ -35,6 +38,30 @@ def look_at(client: Client, settings: Settings, cycle_id: str) -> Callable[[], A
 
     async def look() -> CycleView:
         found = await fetch(client, records, cycle_id)
-        return view(found.status, found.live, places_of(found.status, settings), running=found.running)
+        status = await _in_its_place(client, found.status)
+        return view(status, found.live, places_of(status, settings), running=found.running)
 
     return look
+
+
+async def _in_its_place(client: Client, status: CycleStatus) -> CycleStatus:
+    """The status with the cycle's place in the ledger's queue as it is now; without one where the ledger doesn't tell.
+
+    The cycle itself knows the place that it had when it last asked, which may be half an hour ago.
+    """
+    told = status.top_up or status.admission
+    if status.outcome or told.position is None:
+        return status
+    try:
+        queue = await ask(client, "waiting", list[Waiting], scope=status.request.budget_scope)
+    except CommandError:
+        queue = []
+    this = status.cycle_id, status.top_up is not None
+    place = next((one.position for one in queue if (one.cycle_id, one.top_up) == this), None)
+    waiting_for = status.waiting_for and status.waiting_for.replace(
+        f" (place {told.position} in its queue)", f" (place {place} in its queue)" if place else ""
+    )
+    placed = told.model_copy(update={"position": place})
+    return status.model_copy(
+        update={"top_up" if status.top_up else "admission": placed, "waiting_for": waiting_for},
+    )

@@ -117,6 +117,24 @@ async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reachin
     assert (await asyncio.to_thread(reaching, "cancel", cycle_id)).out == f"{cycle_id} is cancelled in queued\n"
 
 
+async def test_the_place_in_the_queue_is_told_as_it_is_now(reaching, paused):
+    first, second = [
+        (await asyncio.to_thread(reaching, *OFFLINE, "--queue", "-o", "json")).json["cycle_id"] for _ in range(2)
+    ]
+
+    async def told() -> tuple[int, str]:
+        """The second cycle's place, and what it waits for."""
+        found = await asyncio.to_thread(reaching, "status", second, "-o", "json")
+        cycle = found.json["cycles"][0]["cycle"]
+        return cycle["admission"]["position"], cycle["waiting_for"]
+
+    place, waiting_for = await told()
+    assert f"(place {place} in its queue)" in waiting_for
+    await asyncio.to_thread(reaching, "cancel", first)
+    assert await told() == (place - 1, waiting_for.replace(f"(place {place} in", f"(place {place - 1} in"))
+    await asyncio.to_thread(reaching, "cancel", second)
+
+
 async def test_a_terminated_cycle_is_told_as_ended_and_not_watched_for_ever(reaching, temporal_env, paused):
     started = await asyncio.to_thread(reaching, *OFFLINE, "--queue", "-o", "json")
     cycle_id = started.json["cycle_id"]
