@@ -1,6 +1,7 @@
 """Cycles that spend by a script and then end in some way; the sweep's own activity looks at what is left of them."""
 
 import asyncio
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
@@ -269,6 +271,7 @@ class House:
     queue: str
     ledger: WorkflowHandle[Any, Any]
     turns: Turns
+    started: list[str] = field(default_factory=list)
 
     async def cycle(self, *steps: Step, lasts: timedelta | None = None, **script: Any) -> Cycle:
         """Starts one."""
@@ -279,6 +282,7 @@ class House:
             task_queue=self.queue,
             execution_timeout=lasts,
         )
+        self.started.append(started.id)
         return self.client.get_workflow_handle_for(ScriptedCycle.run, started.id, run_id=started.first_execution_run_id)
 
     async def ended(self, *steps: Step, **script: Any) -> Cycle:
@@ -344,9 +348,12 @@ async def ended_house(client: Client) -> AsyncIterator[House]:
             activities=[BudgetActivities(client).describe_holders],
         ),
     ):
-        yield House(client, queue, client.get_workflow_handle(ledger.id), turns)
+        house = House(client, queue, client.get_workflow_handle(ledger.id), turns)
+        yield house
         turns.release.set()
-        await ledger.terminate("the test is over")
+        for workflow_id in (*house.started, ledger.id):
+            with contextlib.suppress(RPCError):  # where it has ended
+                await client.get_workflow_handle(workflow_id).terminate("the test is over")
 
 
 def ref(cycle: Cycle) -> RunRef:

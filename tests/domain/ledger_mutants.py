@@ -2,7 +2,8 @@
 
 The guards stand in ledger_guards/*.txt, divided by empty lines: what the guard is for, the file in domain/, and the
 lines to change as a patch has them. `python -m tests.domain.ledger_mutants PART OF` tries every OF-th guard from PART
-on, and prints for each the seed and the promise by which it was missed, or that it was not.
+on, and prints for each the seed and the promise by which it was missed, or that it was not. The schedule that missed a
+guard before is tried first: ledger_guards/first_seeds.tsv, which only saves time.
 """
 
 import compileall
@@ -43,7 +44,13 @@ def guards() -> list[Guard]:
     return rows
 
 
-def missed(home: Path) -> str:
+def first_seeds() -> dict[str, int]:
+    """For each guard the schedule to begin with."""
+    rows = (line.split("\t") for line in (HERE / "ledger_guards" / "first_seeds.tsv").read_text().splitlines())
+    return {why: int(seed) for seed, why in rows}
+
+
+def missed(home: Path, first: int) -> str:
     """What becomes of the promises with the domain at home."""
     import domain.ledger
 
@@ -51,7 +58,7 @@ def missed(home: Path) -> str:
 
     assert Path(domain.ledger.__file__).parent == home, "the domain that is tried is not the changed one"
     collect_seldom()
-    for seed in range(SEEDS):
+    for seed in (first, *range(SEEDS)):
         signal.alarm(SECONDS)
         try:
             run(seed)
@@ -73,6 +80,7 @@ def main(part: int, of: int, home: Path) -> None:
 
     import domain.cycle  # noqa: F401
 
+    first = first_seeds()
     for guard in guards()[part::of]:
         whole, before = (home / guard.file).read_text(), (home / guard.file).stat()
         (home / guard.file).write_text(whole.replace(guard.text, guard.without))
@@ -80,7 +88,7 @@ def main(part: int, of: int, home: Path) -> None:
         child = os.fork()
         if child == 0:
             try:
-                sys.stdout.write(f"{guard.why}: {missed(home)}\n")
+                sys.stdout.write(f"{guard.why}: {missed(home, first.get(guard.why, 0))}\n")
                 sys.stdout.flush()
             finally:
                 os._exit(0)
