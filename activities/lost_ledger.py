@@ -13,16 +13,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ended_runs import (
     READING,
-    HistoryReader,
     HistoryUnreadable,
     Reading,
     calls_of,
     events_of,
-    what_breaks_is_unreadable,
 )
 from activities.open_envelopes import AT_ONCE, open_envelopes
 from domain.cycle import CYCLE_WORKFLOW
-from domain.ledger import RunRef
+from domain.ledger import RunRef, budget_workflow_id
 
 CUT_OFF = "Outcome IS NULL"
 """Of a closed cycle: it could not say what it had spent."""
@@ -55,13 +53,10 @@ async def _any_spent(client: Client, runs: list[RunRef], scope: str | None, told
 
 
 async def _spent(client: Client, run: RunRef, scope: str | None, told: bool, reading: Reading) -> bool:
-    """Whether a closed run of the scope has, or may have, spent anything. told: it says so itself."""
+    """Whether a closed run has, or may have, spent anything under the scope's ledger. told: it says so itself."""
     try:
-        with what_breaks_is_unreadable():
-            async for event in events_of(client, run, reading):
-                if await HistoryReader([event], run, client.data_converter).scope() != scope:
-                    return False
-                break
+        if not await _asked(client, run, budget_workflow_id(scope), reading):
+            return False
     except HistoryUnreadable:
         return True
     except RPCError as error:
@@ -69,3 +64,12 @@ async def _spent(client: Client, run: RunRef, scope: str | None, told: bool, rea
             raise
         return False
     return told or await calls_of(client, run, reading) != ()
+
+
+async def _asked(client: Client, run: RunRef, ledger: str, reading: Reading) -> bool:
+    """Whether the run ever asked this ledger for an envelope. What only calls itself a cycle did not."""
+    async for event in events_of(client, run, reading):
+        sent = event.signal_external_workflow_execution_initiated_event_attributes
+        if sent.signal_name == "open" and sent.workflow_execution.workflow_id == ledger:
+            return True
+    return False

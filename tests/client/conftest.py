@@ -5,6 +5,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -230,9 +231,9 @@ def completed(queued: CycleStatus, training: TrainingResult, backtest: BacktestR
     )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def quiet_env() -> AsyncIterator[WorkflowEnvironment]:
-    """A server on which nobody else's cycles run: an audit reads all that there are, and leaves odd ones unsaid."""
+@asynccontextmanager
+async def server() -> AsyncIterator[WorkflowEnvironment]:
+    """A server of its own."""
     beside_python = Path(sys.executable).parent / "temporal"
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
@@ -241,4 +242,18 @@ async def quiet_env() -> AsyncIterator[WorkflowEnvironment]:
         search_attributes=search_attributes.ALL,
         dev_server_log_level="error",
     ) as env:
+        yield env
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
+    """A server without the cycles of other rooms' tests: the command speaks of all that there are."""
+    async with server() as env:
+        yield env
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def quiet_env() -> AsyncIterator[WorkflowEnvironment]:
+    """A server on which nobody else's cycles run: an audit reads all that there are, and leaves odd ones unsaid."""
+    async with server() as env:
         yield env
