@@ -41,8 +41,8 @@ SUMMARY = "the budget ledger: grants cycles their tokens and dollars"
 async def ensure_budget(client: Client, task_queue: str, limits: Limits, scope: str | None = None) -> None:
     """See that the scope's ledger runs, and start it where there never was one.
 
-    The limits are those of a new ledger. A running one keeps its own, which `research budget set` changes and its
-    status shows: a worker that boots with other settings must not move a limit that a person set.
+    The limits are those of a new ledger. A running one keeps its own, which are changed by a person with `research
+    budget set`, and by settings that name another limit than before (client/limits.py).
 
     Raises ResearchError where the ledger was ended, or is not there any more while cycles show that it was: an empty
     one in its place would grant the day a second time.

@@ -104,7 +104,7 @@ class _Turn(BaseModel):
 
 
 class _Answer(BaseModel):
-    """Of a turn's answer: what was billed; None where it called no model."""
+    """Of a turn's answer: what was billed, as domain.turns.Answer has it."""
 
     usage: CallUsage | None
 

@@ -75,7 +75,7 @@ class Usage(_Loose):
 
 
 class AnswerResult(_Loose):
-    """A turn's answer. usage: None where no model was called."""
+    """A turn's answer. usage: None where it doesn't tell, which counts as its ceiling."""
 
     usage: Usage | None = None
 

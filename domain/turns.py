@@ -35,7 +35,9 @@ class AssessTurn(FundedTurn):
 
 
 class Answer(Frozen):
-    """What every answer tells. usage: what was billed, None where the turn called no model."""
+    """What every answer tells. usage: what was billed. None is of a turn without a ceiling; any other
+    that does not tell is charged with its ceiling.
+    """
 
     usage: CallUsage | None = None
 
