@@ -1,0 +1,92 @@
+"""A worker process that dies at one place. Run as a module with an Armed in JSON; says "ready" once it works.
+
+It ends with its standard input, and so with its parent, however that ended.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+import workflows.budget
+from engine.pool import JobPool
+from settings import Settings
+from store.cycles import Store
+from tests.metered.worker_process import store_in, working
+from workflows.policies import SWEEP, ActivityPolicy
+
+from .awaits import awaits
+from .death import Moment, arm
+from .house import SILENCE, House
+
+
+class Kind(StrEnum):
+    """What the process works on: everything but engine jobs, engine jobs alone, or a metered house."""
+
+    ORCHESTRATOR = "orchestrator"
+    ENGINE = "engine"
+    METERED = "metered"
+
+
+class Armed(BaseModel):
+    """Which house, and where to die. provider: of a metered house."""
+
+    kind: Kind
+    place: str
+    moment: Moment
+    marker: Path
+    address: str
+    queue: str
+    root: Path
+    cache: Path
+    provider: str = ""
+
+
+def hasty_sweep() -> ActivityPolicy:
+    """The ledger's sweep for people without patience."""
+    return SWEEP.model_copy(update={"start_to_close": SILENCE})
+
+
+async def _work(armed: Armed) -> None:
+    client = await Client.connect(armed.address, data_converter=pydantic_data_converter)
+    async with AsyncExitStack() as stack:
+        if armed.kind is Kind.METERED:
+            store = store_in(armed.root)
+            worker = working(client, armed.queue, armed.provider, armed.root, store)
+            await stack.enter_async_context(worker)
+        else:
+            settings = Settings(home=armed.root, task_queue=armed.queue)
+            house = House(client, settings, Store.open(settings.store_url))
+            if armed.kind is Kind.ENGINE:
+                pool = stack.enter_context(JobPool(1, armed.cache))
+                await stack.enter_async_context(house.engine(pool))
+            else:
+                await stack.enter_async_context(house.orchestrator())
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def _end_with_standard_input() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
+def main(armed: Armed) -> None:
+    """Work until the place is reached."""
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    setattr(workflows.budget, "SWEEP", hasty_sweep())  # noqa: B010
+    [place] = [place for place in awaits() if place.name == armed.place]
+    arm(place, armed.moment, armed.marker)
+    asyncio.run(_work(armed))
+
+
+if __name__ == "__main__":
+    main(Armed.model_validate_json(sys.argv[1]))

@@ -1,0 +1,326 @@
+"""The stories in which a worker dies at one place, and how each has to end all the same."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import CancelledError
+
+from activities.budget import restart_budget
+from domain.cycle import CYCLE_WORKFLOW, AdmissionState, CallUsage, CycleRequest, CycleStatus, Outcome, Phase
+from domain.ledger import Closed, Limits
+from engine.pool import JobPool
+from tests.metered.books import differences
+from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
+from tests.metered.provider import MODEL, Call, Deed
+from tests.metered.test_lost_ledger import deleted, known, listed
+from workflows.research_cycle import ResearchCycleWorkflow
+
+from .armed_worker import Armed, Kind
+from .awaits import Await
+from .death import Moment
+from .house import Cycle, House, figures, house_in, process, rows
+
+LONG = Path(__file__).parent.parent / "activities" / "long_training.yaml"
+PATIENCE = 60.0
+
+
+@dataclass
+class Bench:
+    """What every story has at hand. twins: the figures of undisturbed cycles, by story, made once."""
+
+    client: Client
+    pool: JobPool
+    cache: Path
+    twins: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Doom:
+    """A worker that is to die at one place."""
+
+    bench: Bench
+    root: Path
+    place: Await
+    moment: Moment
+
+    @property
+    def marker(self) -> Path:
+        return self.root / "reached"
+
+    def worker(self, kind: Kind, queue: str, provider: str = "") -> AbstractAsyncContextManager[Any]:
+        """The process."""
+        armed = Armed(
+            kind=kind,
+            place=self.place.name,
+            moment=self.moment,
+            marker=self.marker,
+            address=self.bench.client.service_client.config.target_host,
+            queue=queue,
+            root=self.root,
+            cache=self.bench.cache,
+            provider=provider,
+        )
+        log = self.root / "armed.log"
+        return process("tests.chaos.armed_worker", armed.model_dump(mode="json"), log)
+
+    async def met(self, worker: asyncio.subprocess.Process, meanwhile: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Wait until the worker died there, while this goes on. Fails where that ends without it."""
+        story = asyncio.ensure_future(meanwhile)
+        death = asyncio.ensure_future(worker.wait())
+        await asyncio.wait([death, story], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if not death.done():
+            story.cancel()
+            with suppress(asyncio.CancelledError):
+                await story
+        log = (self.root / "armed.log").read_text()
+        assert death.done(), f"no scenario reaches it: {self.place.name}, {self.moment}. The worker's log: {log}"
+        assert death.result() == -signal.SIGKILL, log
+        assert self.marker.exists(), "somebody else has killed it"
+        return story
+
+
+Story = Callable[[Doom], Awaitable[None]]
+
+
+async def offline(doom: Doom) -> None:
+    """A whole cycle with its design; the worker of all but the engine dies."""
+    await _whole(doom, Kind.ORCHESTRATOR, "offline", lambda house: house.request(strategy=None, seed=3))
+
+
+async def engine(doom: Doom) -> None:
+    """A whole cycle with a finished strategy; the worker of training and backtest dies."""
+    await _whole(doom, Kind.ENGINE, "engine", lambda house: house.request(seed=5))
+
+
+async def _whole(doom: Doom, kind: Kind, name: str, request: Callable[[House], CycleRequest]) -> None:
+    bench = doom.bench
+    if name not in bench.twins:
+        async with house_in(doom.root / "twin", bench.client) as house, house.orchestrator(), house.engine(bench.pool):
+            bench.twins[name] = figures(await _ended(house, await house.start(request(house))))
+            assert bench.twins[name]["outcome"] == Outcome.COMPLETED
+    async with house_in(doom.root, bench.client) as house, AsyncExitStack() as living:
+        dying, surviving = _workers(doom, kind, house)
+        await living.enter_async_context(surviving)
+        async with dying as worker:
+            going = await doom.met(worker, _begun_and_ended(house, request(house)))
+            await living.enter_async_context(_replacement(doom, kind, house))
+            status = await asyncio.wait_for(going, PATIENCE)
+        assert figures(status) == bench.twins[name]
+        await _nothing_left(house, status, trainings=1)
+
+
+async def cancel(doom: Doom) -> None:
+    """A cycle is cancelled in mid-training; the worker of all but the engine dies."""
+    await _cancelled(doom, Kind.ORCHESTRATOR)
+
+
+async def cancel_in_engine(doom: Doom) -> None:
+    """A cycle is cancelled in mid-training; the worker that trains dies as it stops."""
+    await _cancelled(doom, Kind.ENGINE)
+
+
+async def _cancelled(doom: Doom, kind: Kind) -> None:
+    async with house_in(doom.root, doom.bench.client) as house, AsyncExitStack() as living:
+        dying, surviving = _workers(doom, kind, house)
+        await living.enter_async_context(surviving)
+        async with dying as worker:
+            cycle, _ = await house.start(house.request(strategy=house.files.save("long", LONG.read_text())))
+
+            async def cancelled() -> CycleStatus:
+                await _until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint.json"))))
+                await cycle.signal(ResearchCycleWorkflow.cancel, "enough")
+                with pytest.raises(WorkflowFailureError) as ended:
+                    await cycle.result()
+                assert isinstance(ended.value.cause, CancelledError), ended.value.cause
+                status = house.store.get(cycle.id)
+                assert status
+                return status
+
+            going = await doom.met(worker, cancelled())
+            await living.enter_async_context(_replacement(doom, kind, house))
+            status = await asyncio.wait_for(going, PATIENCE)
+        assert (status.outcome, status.stopped_in, status.reason) == (Outcome.CANCELLED, Phase.TRAINING, "enough")
+        await _nothing_left(house, status, trainings=0)
+
+
+async def metered(doom: Doom) -> None:
+    """A cycle whose every turn costs tokens."""
+    async with _metered(doom) as (house, worker, living):
+        await house.open_ledger(tokens=2 * ENVELOPE)
+        cycle, _ = await house.start()
+        going = await doom.met(worker, cycle.result())
+        await living.enter_async_context(house.working())
+        result = await asyncio.wait_for(going, PATIENCE)
+        await house.provider.until(house.provider.is_idle)
+        entries, balance = await house.calls(), await house.balance()
+        assert result.outcome is Outcome.COMPLETED
+        turns = [*(("design", turn) for turn in range(1, 8)), *(("assess", turn) for turn in range(1, 4))]
+        assert list(dict.fromkeys(turn[:2] for turn in house.provider.turns_billed(cycle.id))) == turns
+        assert differences(entries, house.provider.bills) == []
+        assert sum(entry.state == "charged" for entry in entries) <= 1
+        assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
+        assert rows(house.store, cycle.id) == 1
+
+
+async def swept(doom: Doom) -> None:
+    """A cycle was terminated in a call, and another one wants its slot: the ledger looks what became of it."""
+    async with _metered(doom) as (house, worker, living):
+        await house.open_ledger(tokens=2 * ENVELOPE)
+        terminated = await _terminated_in_a_call(house)
+
+        async def another() -> Cycle:
+            cycle, _ = await house.start(queue=True)
+            await cycle.result()
+            return cycle
+
+        going = await doom.met(worker, another())
+        await living.enter_async_context(house.working())
+        cycle = await asyncio.wait_for(going, PATIENCE)
+        entries, balance = await house.calls(), await house.balance()
+        assert differences(entries, house.provider.bills) == []
+        of_it = [entry.state for entry in entries if entry.operation_id == terminated.id]
+        assert of_it == ["settled", "settled", "charged"]
+        assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
+        assert rows(house.store, cycle.id) == 1
+
+
+async def lost(doom: Doom) -> None:
+    """The ledger was deleted while a cycle spends from it, and another cycle asks whether there never was one."""
+    at_the_end = asyncio.Event()
+
+    async def deed(call: Call, nth: int) -> Deed:
+        if (call.phase, call.turn) == ("assess", 3):
+            await at_the_end.wait()
+        return Deed.DROP if (call.phase, call.turn) == ("assess", 2) and nth <= 3 else Deed.ANSWER
+
+    async with _metered(doom) as (house, worker, living):
+        house.provider.deed = deed
+        house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
+        await house.open_ledger(tokens=2 * ENVELOPE)
+        holding, _ = await house.start()
+        await house.provider.until(lambda: any((call.phase, call.turn) == ("assess", 3) for call in house.provider.calls))
+        run_id = (await house.balance()).active[0].run_id
+        await holding.signal(ResearchCycleWorkflow.closed, Closed(key="another", cycle_id=holding.id, run_id=run_id))
+        await listed(house, holding, "ExecutionStatus = 'Running'")
+        account = await _refused_until_restart(doom, house, worker, living)
+        assert [one.cycle_id for one in account] == [holding.id]
+        at_the_end.set()
+        assert (await asyncio.wait_for(holding.result(), PATIENCE)).outcome is Outcome.COMPLETED
+        await house.provider.until(house.provider.is_idle)
+        booked = sum(entry.total_tokens for entry in await house.calls())
+        before = account[0].settled.tokens + account[0].charged.tokens
+        assert before + booked >= house.provider.billed(holding.id)
+        assert (await house.balance()).tokens_held == 0
+
+
+async def forgotten(doom: Doom) -> None:
+    """The ledger was deleted after its cycles had ended; among many ended ones only one had spent from it."""
+    async with _metered(doom) as (house, worker, living):
+        await house.open_ledger(tokens=2 * ENVELOPE)
+        terminated = await _terminated_in_a_call(house)
+        for n in range(10):
+            name = f"odd-{house.scope}-{n}"
+            odd: Cycle = await house.client.start_workflow(CYCLE_WORKFLOW, {}, id=name, task_queue="nobody-polls")
+            await odd.terminate()
+            await listed(house, odd, "CloseTime IS NOT NULL")
+        await listed(house, terminated, "CloseTime IS NOT NULL")
+        assert list(await _refused_until_restart(doom, house, worker, living)) == []
+
+
+STORIES: dict[str, Story] = {
+    story.__name__: story for story in (offline, engine, cancel, cancel_in_engine, metered, swept, lost, forgotten)
+}
+
+
+async def _begun_and_ended(house: House, request: CycleRequest) -> CycleStatus:
+    return await _ended(house, await house.start(request))
+
+
+async def _ended(house: House, started: tuple[Cycle, Any]) -> CycleStatus:
+    """What the store has of the cycle in the end."""
+    cycle, _ = started
+    await cycle.result()
+    status = house.store.get(cycle.id)
+    assert status
+    return status
+
+
+def _workers(
+    doom: Doom, kind: Kind, house: House
+) -> tuple[AbstractAsyncContextManager[Any], AbstractAsyncContextManager[Any]]:
+    """The one that dies, and the other one, which lives."""
+    other = house.engine(doom.bench.pool) if kind is Kind.ORCHESTRATOR else house.orchestrator()
+    return doom.worker(kind, house.settings.task_queue), other
+
+
+def _replacement(doom: Doom, kind: Kind, house: House) -> AbstractAsyncContextManager[Any]:
+    return house.orchestrator() if kind is Kind.ORCHESTRATOR else house.engine(doom.bench.pool)
+
+
+async def _nothing_left(house: House, status: CycleStatus, trainings: int) -> None:
+    """The ledger holds nothing, the store has the run once, and there are so many published trainings."""
+    balance = await house.balance()
+    assert (balance.active, balance.waiting, balance.tokens_held, balance.tokens_charged) == ((), (), 0, 0)
+    assert rows(house.store, status.cycle_id) == 1
+    assert len(list((house.settings.artifacts / status.cycle_id).glob("training-*"))) == trainings
+
+
+@asynccontextmanager
+async def _metered(doom: Doom) -> AsyncIterator[tuple[MeteredHouse, asyncio.subprocess.Process, AsyncExitStack]]:
+    """A metered house, the worker that dies in it, and a place for the one after it."""
+    async with (
+        metered_house(doom.bench.client, doom.root, staffed=False) as house,
+        AsyncExitStack() as living,
+        doom.worker(Kind.METERED, house.scope, house.provider.url) as worker,
+    ):
+        yield house, worker, living
+
+
+async def _terminated_in_a_call(house: MeteredHouse) -> Cycle:
+    """A cycle with two calls that were settled and one in flight, which the provider bills too."""
+    done = asyncio.Event()
+
+    async def deed(call: Call, nth: int) -> Deed:
+        if (call.phase, call.turn, nth) == ("design", 3, 1) and not done.is_set():
+            await done.wait()
+        return Deed.ANSWER
+
+    house.provider.deed = deed
+    cycle, _ = await house.start()
+    await house.provider.until(lambda: len(house.provider.bills) == 2 and len(house.provider.under_way) == 1)
+    await cycle.terminate("as by a person in the Web UI")
+    done.set()
+    await house.provider.until(house.provider.is_idle)
+    return cycle
+
+
+async def _refused_until_restart(
+    doom: Doom, house: MeteredHouse, worker: asyncio.subprocess.Process, living: AsyncExitStack
+) -> tuple[Any, ...]:
+    """Deletes the ledger; another cycle must not get a new one, until a person restarts it. What that one takes over."""
+    await deleted(house.client, house.ledger.id)
+    going = await doom.met(worker, house.start(queue=True))
+    await living.enter_async_context(house.working())
+    waiting, admission = await asyncio.wait_for(going, PATIENCE)
+    assert admission.state is AdmissionState.PENDING
+    assert "research budget restart" in admission.message
+    assert not await known(house.client, house.ledger.id)
+    limits = Limits(tokens_per_day=2 * ENVELOPE)
+    adopted = await restart_budget(house.client, house.scope, limits, house.scope)
+    assert adopted is not None
+    assert (await house.balance()).tokens_remaining == 0
+    await waiting.terminate()
+    return adopted
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.05)
