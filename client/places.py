@@ -1,5 +1,7 @@
 """Where a cycle's things lie on this machine, and how its page in the Web UI is called."""
 
+from pathlib import Path
+
 from client.connection import read_running_note, target
 from client.views import Places
 from domain.cycle import CycleStatus
@@ -11,12 +13,16 @@ def places_of(status: CycleStatus, settings: Settings) -> Places:
     training, backtest = status.training, status.backtest
     return Places(
         strategy=settings.strategies / status.strategy.path if status.strategy else None,
-        model=settings.artifacts / training.model_path if training else None,
-        history=settings.artifacts / training.history_path if training else None,
-        equity=settings.artifacts / backtest.equity_path if backtest else None,
-        trades=settings.artifacts / backtest.trades_path if backtest else None,
+        model=_artifact(training.model_path if training else None, settings),
+        history=_artifact(training.history_path if training else None, settings),
+        equity=_artifact(backtest.equity_path if backtest else None, settings),
+        trades=_artifact(backtest.trades_path if backtest else None, settings),
         web_ui=web_ui_of(status.cycle_id, status.run_id, settings),
     )
+
+
+def _artifact(path: str | None, settings: Settings) -> Path | None:
+    return settings.artifacts / path if path else None
 
 
 def web_ui_of(cycle_id: str, run_id: str, settings: Settings) -> str | None:

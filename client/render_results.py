@@ -28,8 +28,9 @@ def render_gate(result: GateResult) -> RenderableType:
     word, style = ("passed", "green") if result.passed else ("said no", "yellow")
     table = _table(4)
     for check in result.checks:
+        mark = Text("✓", "green") if check.passed else Text("✗", "yellow")
         table.add_row(
-            Text("✓", "green") if check.passed else Text("✗", "yellow"),
+            mark if check.told else Text("?", "yellow"),
             check.name,
             check_value(check, check.value),
             f"{check.kind.value} {check_value(check, check.bound)}",
@@ -50,14 +51,17 @@ def render_training(result: TrainingResult) -> RenderableType:
     table.add_row(
         "Accuracy",
         f"{percent(result.validation_accuracy)} in validation, {percent(result.train_accuracy)} in train, "
-        f"classes weighed alike (guessing: {percent(result.chance)})",
+        f"{'classes weighed alike' if result.balanced else 'as the service counts it'} "
+        f"(guessing: {percent(result.chance)})",
     )
     table.add_row(
         "Final Loss", f"{result.train_loss.final:.4f} in train, {result.validation_loss.final:.4f} in validation"
     )
     table.add_row("Kept", f"epoch {result.best_epoch} of {result.epochs}, loss {result.model_loss:.4f}")
-    table.add_row("Guessing", f"loss {result.baseline_loss:.4f}")
+    table.add_row("Guessing", f"loss {number(result.baseline_loss, 4)}")
     table.add_row("Bars", f"{count(result.bars_used)}, {len(result.features)} features")
+    if result.service:
+        table.add_row("At the service", f"operation {result.service.operation_id}")
     table.add_row("Took", duration_of(result.seconds))
     return _block(Text("Training Result", "bold"), table)
 
@@ -72,13 +76,28 @@ def render_figures(result: BacktestResult) -> RenderableType:
 
 
 def _net_and_gross(result: BacktestResult) -> Table:
+    rows: list[tuple[str, ...]] = [
+        ("Total return", percent(result.total_return, 2)),
+        ("Annual return", percent(result.annual_return, 2)),
+        ("Sharpe ratio", number(result.sharpe_ratio)),
+        ("Sortino ratio", number(result.sortino_ratio)),
+        ("Max drawdown", percent(result.max_drawdown, 2)),
+    ]
     gross = result.gross
-    table = _table(3, header=("", "net", "gross"))
-    table.add_row("Total return", percent(result.total_return, 2), percent(gross.total_return, 2))
-    table.add_row("Annual return", percent(result.annual_return, 2), percent(gross.annual_return, 2))
-    table.add_row("Sharpe ratio", number(result.sharpe_ratio), number(gross.sharpe_ratio))
-    table.add_row("Sortino ratio", number(result.sortino_ratio), number(gross.sortino_ratio))
-    table.add_row("Max drawdown", percent(result.max_drawdown, 2), percent(gross.max_drawdown, 2))
+    if gross is None:
+        table = _table(2, header=("", "net"))
+    else:
+        table = _table(3, header=("", "net", "gross"))
+        before_costs = (
+            percent(gross.total_return, 2),
+            percent(gross.annual_return, 2),
+            number(gross.sharpe_ratio),
+            number(gross.sortino_ratio),
+            percent(gross.max_drawdown, 2),
+        )
+        rows = [(*row, value) for row, value in zip(rows, before_costs, strict=True)]
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -86,7 +105,8 @@ def _around(result: BacktestResult) -> Table:
     costs = result.costs
     table = _table(2)
     table.add_row("Sharpe, 95 % interval", interval(result.sharpe_interval))
-    table.add_row("Buy and hold", f"{percent(result.benchmark_return, 2)}, without costs")
+    if result.benchmark_return is not None:
+        table.add_row("Buy and hold", f"{percent(result.benchmark_return, 2)}, without costs")
     table.add_row(
         "Excess Sharpe", f"{number(result.excess_sharpe)}, 95 % interval {interval(result.excess_sharpe_interval)}"
     )
@@ -95,9 +115,10 @@ def _around(result: BacktestResult) -> Table:
         f"{count(result.total_trades)}, win rate {percent(result.win_rate)}, "
         f"profit factor {number(result.profit_factor)}",
     )
-    table.add_row(
-        "In the market", f"{percent(result.exposure)} of the bars, turnover {number(result.turnover, 1)} a year"
-    )
+    if result.exposure is not None:
+        table.add_row(
+            "In the market", f"{percent(result.exposure)} of the bars, turnover {number(result.turnover, 1)} a year"
+        )
     table.add_row(
         "Costs",
         f"{percent(costs.total, 2)} of the capital; {percent(costs.commission, 4)} commission and "
@@ -109,6 +130,8 @@ def _around(result: BacktestResult) -> Table:
         f"lower bound less that: {number(result.deflated_low)}",
     )
     table.add_row("Provable in this sample", f"Sharpe {number(result.minimum_provable_sharpe)} and above")
+    if result.service:
+        table.add_row("At the service", f"operation {result.service.operation_id}")
     return table
 
 

@@ -29,9 +29,9 @@ def number(value: float | None, digits: int = 2) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
-def count(value: int) -> str:
+def count(value: int | None) -> str:
     """A whole number with its thousands apart."""
-    return f"{value:,}"
+    return NONE if value is None else f"{value:,}"
 
 
 def plural(number: int, thing: str) -> str:
@@ -72,7 +72,7 @@ def duration_of(seconds: float) -> str:
 def check_value(check: Check, value: float | None) -> str:
     """A gate's value or bound in its own unit."""
     if value is None:
-        return NONE
+        return NONE if check.told else "not told"
     if check.name in FRACTION_CHECKS:
         return percent(value, 2)
     if check.name in COUNT_CHECKS:

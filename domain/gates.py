@@ -34,15 +34,22 @@ class GateThresholds(Frozen):
 
 
 class Check(Frozen):
-    """One threshold: what was measured, what it was held against, and the verdict. No value never passes."""
+    """One threshold: what was measured, what it was held against, and the verdict.
+
+    A value that does not exist never passes. One that a service does not tell decides nothing: told is false then, and
+    whoever shows the check says so.
+    """
 
     name: str
     value: float | None
     kind: Bound
     bound: float
     passed: bool
+    told: bool = True
 
     def __str__(self) -> str:
+        if not self.told:
+            return f"{self.name} not told by the service, {self.kind.value} {self.bound:.4g}"
         value = "none" if self.value is None else f"{self.value:.4g}"
         return f"{self.name} {value}, {self.kind.value} {self.bound:.4g}"
 
@@ -65,15 +72,16 @@ def training_gate(result: TrainingResult, bounds: GateThresholds) -> GateResult:
 
     The accuracy is balanced, so that a model that always names the commonest class has 1/k and no skill.
     """
-    name = "directional accuracy" if result.task is Task.REGRESSION else "balanced accuracy"
+    name = "balanced accuracy" if result.balanced else "accuracy"
+    if result.task is Task.REGRESSION:
+        name = "directional accuracy"
     decrease = None
     if result.train_loss.initial > 0:
         decrease = (result.train_loss.initial - result.train_loss.final) / result.train_loss.initial
-    ratio = result.model_loss / result.baseline_loss if result.baseline_loss > 0 else None
     return _gate(
         GateName.TRAINING,
         _at_least(name, result.validation_accuracy, result.chance + bounds.training_min_skill),
-        _at_most("loss ratio to guessing", ratio, bounds.training_max_loss_ratio),
+        _loss_ratio(result, bounds.training_max_loss_ratio),
         _at_least("train loss decrease", decrease, bounds.training_min_loss_decrease),
     )
 
@@ -87,6 +95,13 @@ def backtest_gate(result: BacktestResult, bounds: GateThresholds) -> GateResult:
         _at_least("Sharpe ratio", result.sharpe_ratio, bounds.backtest_min_sharpe),
         _at_least("trades", float(result.total_trades), bounds.backtest_min_trades),
     )
+
+
+def _loss_ratio(result: TrainingResult, bound: float) -> Check:
+    name = "loss ratio to guessing"
+    if result.baseline_loss is None:
+        return Check(name=name, value=None, kind=Bound.AT_MOST, bound=bound, passed=True, told=False)
+    return _at_most(name, result.model_loss / result.baseline_loss if result.baseline_loss > 0 else None, bound)
 
 
 def _gate(name: GateName, *checks: Check) -> GateResult:

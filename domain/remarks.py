@@ -63,6 +63,25 @@ class Evidence:
         )
 
     @property
+    def untold(self) -> tuple[str, ...]:
+        """What a service did not tell, of what an assessment rests on."""
+        training, backtest = self.training, self.backtest
+        figures = {
+            "accuracy with classes weighed alike": training.balanced or None,
+            "the loss of guessing": training.baseline_loss,
+            "returns before costs": backtest.gross,
+            "the return of buy and hold": backtest.benchmark_return,
+            "time in the market": backtest.exposure,
+            "the equity bar by bar, on which every interval rests": backtest.equity_path,
+        }
+        return tuple(name for name, value in figures.items() if value is None)
+
+    @property
+    def gross_return(self) -> float | None:
+        """The backtest's return before costs."""
+        return self.backtest.gross.total_return if self.backtest.gross else None
+
+    @property
     def rare_classes(self) -> tuple[str, ...]:
         """The classes with a small share of train."""
         return tuple(sorted(name for name, share in self.training.class_balance.items() if share < RARE))
@@ -119,8 +138,8 @@ def _trials(evidence: Evidence) -> str:
     return f"{evidence.backtest.trials} trial{'' if evidence.backtest.trials == 1 else 's'}"
 
 
-def _percent(value: float) -> str:
-    return f"{value * 100:.4g} %"
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value * 100:.4g} %"
 
 
 def _figure(value: float | None) -> str:
@@ -131,16 +150,22 @@ def _above(value: float | None, bound: float) -> bool:
     return value is not None and value > bound
 
 
+def _at_most(value: float | None, bound: float) -> bool:
+    return value is not None and value <= bound
+
+
 def _luck(e: Evidence) -> bool:
     return not _above(e.backtest.deflated_low, 0.0)
 
 
 def _costs_turn(e: Evidence) -> bool:
-    return e.backtest.gross.total_return > 0 >= e.backtest.total_return
+    return _above(e.gross_return, 0.0) and e.backtest.total_return <= 0
 
 
 def _costs_weigh(e: Evidence) -> bool:
-    return e.backtest.total_return > 0 and e.backtest.costs.total > COST_SHARE * e.backtest.gross.total_return
+    if e.gross_return is None or e.backtest.total_return <= 0:
+        return False
+    return _above(e.backtest.costs.total, COST_SHARE * e.gross_return)
 
 
 _ONE_STRETCH = (
@@ -152,13 +177,13 @@ STRENGTHS = (
         "skill",
         lambda e: e.training.skill > 0,
         lambda e: (
-            f"On the validation part the model's accuracy, classes weighed alike, is "
+            f"On the validation part the model's {'balanced ' if e.training.balanced else ''}accuracy is "
             f"{_percent(e.training.validation_accuracy)} (guessing: {_percent(e.training.chance)})."
         ),
     ),
     Strength(
         "loss",
-        lambda e: e.training.model_loss < e.training.baseline_loss,
+        lambda e: _above(e.training.baseline_loss, e.training.model_loss),
         lambda e: (
             f"Its validation loss {_figure(e.training.model_loss)} lies below that of guessing by frequency, "
             f"{_figure(e.training.baseline_loss)}."
@@ -179,7 +204,7 @@ STRENGTHS = (
     ),
     Strength(
         "benchmark",
-        lambda e: e.backtest.total_return > e.backtest.benchmark_return,
+        lambda e: e.backtest.benchmark_return is not None and e.backtest.total_return > e.backtest.benchmark_return,
         lambda e: (
             f"It did better than buy and hold over the same bars ({_percent(e.backtest.total_return)} against "
             f"{_percent(e.backtest.benchmark_return)})."
@@ -253,14 +278,15 @@ WEAKNESSES = (
     Weakness(
         "costs turn it",
         _costs_turn,
-        lambda e: (
-            f"Costs turn a gross gain of {_percent(e.backtest.gross.total_return)} into "
-            f"{_percent(e.backtest.total_return)}."
-        ),
+        lambda e: f"Costs turn a gross gain of {_percent(e.gross_return)} into {_percent(e.backtest.total_return)}.",
         "Trade less: a higher confidence threshold, more bars between signals, or labels of larger moves.",
         lambda e: (
-            f"With a turnover below {_figure(e.backtest.turnover / 2)} a year (half of now) the same inputs and "
-            "labels gain after costs."
+            "With half the turnover the same inputs and labels gain after costs."
+            if e.backtest.turnover is None
+            else (
+                f"With a turnover below {_figure(e.backtest.turnover / 2)} a year (half of now) the same inputs and "
+                "labels gain after costs."
+            )
         ),
     ),
     Weakness(
@@ -268,21 +294,21 @@ WEAKNESSES = (
         _costs_weigh,
         lambda e: (
             f"Costs take {_percent(e.backtest.costs.total)} of the capital, beside a gross gain of "
-            f"{_percent(e.backtest.gross.total_return)}."
+            f"{_percent(e.gross_return)}."
         ),
         "Look for fewer, larger moves; a wider spread than assumed would undo the gain.",
         lambda e: "With twice the half spread the backtest still gains after costs.",
     ),
     Weakness(
         "gross loss",
-        lambda e: e.backtest.gross.total_return <= 0 and e.backtest.total_trades > 0,
-        lambda e: f"It gained nothing even before costs ({_percent(e.backtest.gross.total_return)}).",
+        lambda e: _at_most(e.gross_return, 0.0) and e.backtest.total_trades > 0,
+        lambda e: f"It gained nothing even before costs ({_percent(e.gross_return)}).",
         "Change what the network sees or predicts; trading less would not help.",
         lambda e: "With labels of another horizon the same inputs gain before costs on the backtest part.",
     ),
     Weakness(
         "benchmark",
-        lambda e: e.backtest.total_return <= e.backtest.benchmark_return,
+        lambda e: e.backtest.benchmark_return is not None and e.backtest.total_return <= e.backtest.benchmark_return,
         lambda e: (
             f"Buy and hold did at least as well ({_percent(e.backtest.benchmark_return)} against "
             f"{_percent(e.backtest.total_return)})."
@@ -302,7 +328,9 @@ WEAKNESSES = (
     ),
     Weakness(
         "little exposure",
-        lambda e: e.backtest.total_trades > 0 and e.backtest.exposure < LITTLE_EXPOSURE,
+        lambda e: (
+            e.backtest.total_trades > 0 and e.backtest.exposure is not None and e.backtest.exposure < LITTLE_EXPOSURE
+        ),
         lambda e: f"It was in the market for {_percent(e.backtest.exposure)} of the bars.",
     ),
     Weakness(
@@ -317,6 +345,12 @@ WEAKNESSES = (
             "With half the units in each layer the gap between train and validation halves, and validation accuracy "
             "falls by less than 0.01."
         ),
+    ),
+    Weakness(
+        "untold",
+        lambda e: bool(e.untold),
+        lambda e: f"The service does not tell, and so nothing here rests on it: {'; '.join(e.untold)}.",
+        "Let the service tell these figures, or train and backtest with the embedded engine.",
     ),
     Weakness(
         "rare class",

@@ -1,6 +1,8 @@
 """What the phases produce. Fractions are fractions (0.12 is 12 %), times are aware UTC, files go by reference.
 
 Every path is relative to the artifacts' root and was written by us; a reader refuses one that leaves the root.
+
+A service over HTTP tells less than the embedded engine finds out. What it does not tell is None, and never a zero.
 """
 
 from datetime import datetime
@@ -46,12 +48,19 @@ class PartName(StrEnum):
 
 
 class Part(Frozen):
-    """One part of the bars: first and last bar's opening time, and the number of bars."""
+    """One part of the bars: first and last bar's opening time, and the number of bars, where it is known."""
 
     name: PartName
     start: datetime
     end: datetime
-    bars: int = Field(ge=0)
+    bars: int | None = Field(ge=0)
+
+
+class ServiceRun(Frozen):
+    """What a service over HTTP did: its operation, and the model as the service names it, which is said to it alone."""
+
+    operation_id: str = Field(min_length=1, max_length=200)
+    model_path: str | None = Field(None, max_length=512)
 
 
 class LossCurve(Frozen):
@@ -65,9 +74,12 @@ class LossCurve(Frozen):
 class TrainingResult(Frozen):
     """A trained model and how well it does on the validation part; the backtest part has not been read yet."""
 
-    model_id: str = Field(description="sha256 of the bytes of model.npz and model.json")
-    model_path: ArtifactPath
-    history_path: ArtifactPath = Field(description="JSON: loss and accuracy of train and validation for each epoch")
+    model_id: str = Field(description="sha256 of the bytes of model.npz and model.json; of a service: its operation")
+    model_path: ArtifactPath | None
+    history_path: ArtifactPath | None = Field(
+        description="JSON: loss and accuracy of train and validation for each epoch"
+    )
+    service: ServiceRun | None = None
     task: Task
     classes: int = Field(ge=0, description="classes that occur in train; 0 for a regression")
     epochs: int = Field(ge=1, description="epochs that were run")
@@ -75,24 +87,32 @@ class TrainingResult(Frozen):
     train_loss: LossCurve
     validation_loss: LossCurve
     model_loss: float = Field(description="validation loss of the model that was kept")
-    baseline_loss: float = Field(
+    baseline_loss: float | None = Field(
         description="validation loss of guessing train's class frequencies (regression: train's mean)"
     )
     train_accuracy: Fraction = Field(description="balanced accuracy; regression: directional accuracy")
     validation_accuracy: Fraction = Field(description="balanced accuracy; regression: directional accuracy")
+    balanced: bool = Field(True, description="false: the accuracies are plain, for a service tells no others")
     validation_metrics: dict[str, float] = Field(default_factory=dict)
     class_balance: dict[str, Fraction] = Field(default_factory=dict, description="share of each class in train")
     features: tuple[str, ...]
     parts: tuple[Part, ...]
-    bars_used: int
-    data_sha256: str
+    bars_used: int | None
+    data_sha256: str | None
     seed: int
     seconds: float = Field(ge=0)
 
     @property
     def chance(self) -> float:
-        """The accuracy of a model without skill: one half for a regression, else one in the number of classes."""
-        return 0.5 if self.task is Task.REGRESSION else 1 / max(self.classes, 1)
+        """The accuracy of a model without skill: one half for a regression, else one in the number of classes.
+
+        A plain accuracy is reached by naming the commonest class every time, where it is known how common that is.
+        """
+        if self.task is Task.REGRESSION:
+            return 0.5
+        if not self.balanced and self.class_balance:
+            return max(self.class_balance.values())
+        return 1 / max(self.classes, 1)
 
     @property
     def skill(self) -> float:
@@ -115,7 +135,7 @@ class Costs(Frozen):
 
     commission: float = Field(ge=0)
     half_spread: float = Field(ge=0)
-    total: float = Field(ge=0)
+    total: float | None = Field(ge=0)
 
 
 class Interval(Frozen):
@@ -137,11 +157,11 @@ class BacktestResult(Frozen):
     win_rate: Fraction | None = Field(description="share of closed trades that won after costs; None without trades")
     profit_factor: float | None = Field(description="gains over losses of the trades; None without a losing trade")
     total_trades: int = Field(ge=0)
-    exposure: Fraction = Field(description="share of bars with a position")
-    turnover: float = Field(ge=0, description="value traded a year, in multiples of the equity")
+    exposure: Fraction | None = Field(description="share of bars with a position")
+    turnover: float | None = Field(ge=0, description="value traded a year, in multiples of the equity")
     costs: Costs
-    gross: Figures
-    benchmark_return: float = Field(description="buy and hold over the same bars, without costs")
+    gross: Figures | None
+    benchmark_return: float | None = Field(description="buy and hold over the same bars, without costs")
     excess_sharpe: float | None = Field(description="Sharpe of the return in excess of an equally exposed buy and hold")
     excess_sharpe_interval: Interval | None
     trials: int = Field(ge=1, description="backtests known of this symbol and timeframe, this one counted")
@@ -152,10 +172,11 @@ class BacktestResult(Frozen):
         description="lower bound of the excess Sharpe less expected_max_sharpe: above 0 the trials do not explain it"
     )
     minimum_provable_sharpe: float = Field(description="the smallest Sharpe that a sample of this length could prove")
-    equity_path: ArtifactPath
-    trades_path: ArtifactPath
+    equity_path: ArtifactPath | None
+    trades_path: ArtifactPath | None
+    service: ServiceRun | None = None
     part: Part
-    data_sha256: str
+    data_sha256: str | None
     seconds: float = Field(ge=0)
 
 

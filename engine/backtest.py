@@ -65,6 +65,12 @@ def run_backtest(
     report(Progress(fraction=0.0, step="reading bars and model"))
     strategy = read_strategy(job.strategy, places)
     bars = _bars_of(job, places)
+    if job.model_path is None:
+        raise ResearchError(
+            ErrorCode.BACKTEST_FAILED,
+            "the model lies at a service, where this worker cannot read it. Let the worker that backtests reach the "
+            "service too (KTRDR_API_URL), or start the cycle again without it.",
+        )
     model = load_model(places.artifacts / job.model_path, job.model_id)
     split = split_bars(strategy, _times(bars.frame))
     seen = backtest_bars(bars.frame, split)

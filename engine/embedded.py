@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from domain.errors import ErrorCode, ResearchError
 from domain.results import BacktestResult, Frozen, TrainingResult
 from engine.attempts import Attempt, JobFiles, Kind, Superseded, Unreadable, remove_abandoned
-from engine.interface import BacktestJob, Places, Report, TrainJob
+from engine.interface import BacktestJob, Places, Progress, Report, TrainJob
 from engine.pool import JobPool, JobRaised, ProcessDied
 
 logger = logging.getLogger(__name__)
@@ -80,11 +80,11 @@ class EmbeddedEngine:
         )
         self._locks: WeakValueDictionary[PurePosixPath, asyncio.Lock] = WeakValueDictionary()
 
-    async def train(self, job: TrainJob, report: Report) -> TrainingResult:
+    async def train(self, job: TrainJob, report: Report, earlier: Progress | None = None) -> TrainingResult:
         """Train a model, or give the result of the same training done before."""
         return await self._once(self._training, job, report)
 
-    async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
+    async def backtest(self, job: BacktestJob, report: Report, earlier: Progress | None = None) -> BacktestResult:
         """Backtest a model, or give the result of the same backtest done before."""
         return await self._once(self._backtest, job, report)
 

@@ -43,11 +43,19 @@ class BacktestJob(Frozen):
     symbol: str
     timeframe: str
     seed: int
-    model_path: ArtifactPath
+    model_path: ArtifactPath | None
     model_id: str
-    data_sha256: str
+    service_model: str | None = Field(None, max_length=512, description="the model as the service names it")
+    data_sha256: str | None
     trials: int = Field(ge=1)
     costs: CostOverride = CostOverride()
+
+
+class Operation(Frozen):
+    """A job at a service: its id there, and how often the service has lost it before."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
+    lost: int = Field(0, ge=0)
 
 
 class Progress(Frozen):
@@ -55,6 +63,7 @@ class Progress(Frozen):
 
     fraction: Fraction
     step: str
+    operation: Operation | None = None
 
 
 Report = Callable[[Progress], None]
@@ -65,13 +74,13 @@ class Engine(Protocol):
 
     Both are idempotent: asked again for a job that is done they give its result, and asked again for one that was
     interrupted they go on where it stopped. Both raise ResearchError with the code that the cycle shows, and stop the
-    work at once when they are cancelled.
+    work at once when they are cancelled. `earlier` is what an earlier attempt at the job reported last.
     """
 
-    async def train(self, job: TrainJob, report: Report) -> TrainingResult:
+    async def train(self, job: TrainJob, report: Report, earlier: Progress | None = None) -> TrainingResult:
         """Train a model. Errors: invalid_strategy, data_unavailable, training_failed, training_service_unavailable."""
         ...
 
-    async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
+    async def backtest(self, job: BacktestJob, report: Report, earlier: Progress | None = None) -> BacktestResult:
         """Backtest a model. Errors as for train, with the codes of a backtest."""
         ...

@@ -112,6 +112,6 @@ def assert_first_cycle_is_whole(settings: Settings) -> None:
     assert last.outcome is Outcome.CANCELLED
     assert first.outcome in (Outcome.COMPLETED, Outcome.REJECTED)
     assert first.training is not None
-    assert load_model(settings.artifacts / first.training.model_path, first.training.model_id)
+    assert load_model(settings.artifacts / str(first.training.model_path), first.training.model_id)
     assert first.strategy is not None
     assert StrategyFiles(settings.strategies).read(first.strategy)

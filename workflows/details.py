@@ -66,7 +66,7 @@ def _gate_table(gate: GateResult) -> str:
 
 
 def _check_row(check: Check) -> str:
-    verdict = "yes" if check.passed else "**no**"
+    verdict = "**no**" if not check.passed else "yes" if check.told else "undecided"
     return f"| {check.name} | {_number(check.value)} | {check.kind.value} {check.bound:.4g} | {verdict} |"
 
 

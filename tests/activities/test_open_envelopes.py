@@ -1,8 +1,9 @@
 """What a person's restart of the ledger reads in the history of a running cycle: the envelope that it holds."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -34,6 +35,13 @@ async def at_rest(house: House, *steps: Step, told: int = 0) -> Cycle:
     cycle = await house.cycle(*steps, told=told)
     await until(lambda: cycle.query(ScriptedCycle.resting))
     return cycle
+
+
+async def told(cycle: Cycle, signal: Callable[..., Any], message: Closed | Granted) -> None:
+    """Signal, and wait until it stands in the history: the server keeps it back while the workflow has a task."""
+    before = sum(event.HasField("workflow_execution_signaled_event_attributes") for event in await events(cycle))
+    await cycle.signal(signal, message)
+    await until(lambda: has(cycle, "workflow_execution_signaled", before + 1))
 
 
 async def test_an_open_envelope_is_read_as_its_run_has_it(house: House) -> None:
@@ -87,7 +95,7 @@ async def test_an_envelope_whose_close_is_confirmed_is_not_open(house: House) ->
     for key in ("another", account.key):
         assert await held_by(cycle) == account
         receipt = Closed(key=key, cycle_id=cycle.id, run_id=account.run_id)
-        await cycle.signal(ScriptedCycle.closed, receipt)
+        await told(cycle, ScriptedCycle.closed, receipt)
     assert await held_by(cycle) is None
     await cycle.terminate()
 
@@ -98,7 +106,7 @@ async def test_grants_that_the_run_did_not_ask_for_do_not_count(house: House) ->
     account = await held_by(cycle)
     assert account is not None
     for key, run_id in ((account.key, "another"), (str(uuid.uuid4()), account.run_id)):
-        await cycle.signal(ScriptedCycle.granted, Granted(key=key, cycle_id=cycle.id, run_id=run_id, tokens=7))
+        await told(cycle, ScriptedCycle.granted, Granted(key=key, cycle_id=cycle.id, run_id=run_id, tokens=7))
     assert await held_by(cycle) == account
     await cycle.terminate()
 

@@ -20,6 +20,7 @@ from domain.cycle import Admission, AdmissionState, CycleStatus, Failure, Outcom
 from domain.errors import ErrorCode
 from domain.gates import GateThresholds, training_gate
 from domain.results import BacktestResult, TrainingResult
+from tests.domain.usual_results import backtest_at_a_service, training_at_a_service
 
 T0 = "2026-03-01T12:00:00Z"
 
@@ -65,6 +66,17 @@ def test_a_figure_that_is_undefined_is_a_dash_and_not_a_zero(backtest: BacktestR
 
     assert "Sharpe ratio - 0.33" in words
     assert "Trades 0, win rate -" in words
+
+
+def test_what_a_service_does_not_tell_is_said_and_no_zero_stands_for_it() -> None:
+    training, backtest = training_at_a_service(), backtest_at_a_service()
+    gate = text_of(render_gate(training_gate(training, GateThresholds())))
+    assert re.search(r"\? +loss ratio to guessing +not told", gate)
+    told = text_of(render_training(training)) + text_of(render_figures(backtest))
+    assert "operation op_1" in told
+    assert "operation op_2" in told
+    assert "gross" not in told
+    assert "Buy and hold" not in told
 
 
 def test_a_gate_tells_every_value_and_bound_and_which_failed(training: TrainingResult):

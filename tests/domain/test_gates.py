@@ -184,6 +184,23 @@ def test_no_result_with_a_figure_that_is_no_number_reaches_a_gate(make: Any, fie
         make(**{field: value})
 
 
+def test_what_a_service_does_not_tell_decides_nothing_and_is_said_so() -> None:
+    result = usual_results.training_at_a_service(validation_accuracy=0.6)
+    gate = training_gate(result, GateThresholds())
+    [untold] = [check for check in gate.checks if not check.told]
+    assert (gate.passed, untold.value) == (True, None)
+    assert str(untold) == "loss ratio to guessing not told by the service, at most 1.05"
+    assert not training_gate(result.model_copy(update={"validation_accuracy": 0.3}), GateThresholds()).passed
+
+
+def test_a_plain_accuracy_is_held_against_the_share_of_the_commonest_class() -> None:
+    told = {"BUY": 0.1, "HOLD": 0.8, "SELL": 0.1}
+    result = usual_results.training_at_a_service(validation_accuracy=0.8).model_copy(update={"class_balance": told})
+    check = training_gate(result, GateThresholds(training_min_skill=0.02)).checks[0]
+    assert (check.name, check.passed) == ("accuracy", False)
+    assert check.bound == pytest.approx(0.82)
+
+
 def test_every_check_is_told_and_not_only_the_first_that_failed() -> None:
     worst_training = training(
         validation_accuracy=0.2, model_loss=3.0, baseline_loss=1.0, train_loss=curve(1.0, 2.0), classes=2

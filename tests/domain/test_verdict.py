@@ -16,7 +16,7 @@ from domain.results import (
 )
 from domain.verdict import POOR, PROMISING, assess, shown
 
-from .usual_results import backtest, training
+from .usual_results import backtest, backtest_at_a_service, training, training_at_a_service
 
 
 def test_promising_needs_every_rule_and_quotes_them_all() -> None:
@@ -177,6 +177,15 @@ def test_every_result_gets_a_verdict_by_the_rules_and_words_on_both_sides(
 def _boasts(found: Assessment) -> bool:
     words = " ".join((*found.strengths, *found.weaknesses, *found.suggestions)).lower()
     return any(word in words for word in ("profitable", "proven", "guarantee", "will earn"))
+
+
+def test_what_a_service_does_not_tell_is_a_weakness_by_name_and_never_promising() -> None:
+    assessment = assess(training_at_a_service(), backtest_at_a_service())
+    assert assessment.verdict is Verdict.NEUTRAL
+    [untold] = [weakness for weakness in assessment.weaknesses if weakness.startswith("The service does not tell")]
+    for figure in ("the loss of guessing", "returns before costs", "buy and hold", "the equity bar by bar"):
+        assert figure in untold
+    assert not any("undefined %" in word for word in (*assessment.strengths, *assessment.weaknesses))
 
 
 def test_rules_of_a_table_have_names_of_their_own() -> None:

@@ -11,6 +11,7 @@ from domain.results import (
     LossCurve,
     Part,
     PartName,
+    ServiceRun,
     Task,
     TrainingResult,
 )
@@ -45,6 +46,25 @@ def training(**changes: Any) -> TrainingResult:
         "seconds": 3.0,
     }
     return TrainingResult.model_validate(values | changes)
+
+
+def training_at_a_service(**changes: Any) -> TrainingResult:
+    """The same, of a service that tells no more than it has to."""
+    untold = dict.fromkeys(("model_path", "history_path", "baseline_loss", "bars_used", "data_sha256"))
+    service = ServiceRun(operation_id="op_1", model_path="/app/models/small_v1")
+    return training(**untold, model_id="op_1", service=service, balanced=False, class_balance={}, **changes)
+
+
+def backtest_at_a_service(**changes: Any) -> BacktestResult:
+    """The same figures, of a service that tells no more than it has to."""
+    untold = dict.fromkeys(
+        (
+            *("sharpe_interval", "excess_sharpe", "excess_sharpe_interval", "deflated_low", "exposure", "turnover"),
+            *("gross", "benchmark_return", "equity_path", "trades_path", "data_sha256"),
+        )
+    )
+    costs = Costs(commission=0.001, half_spread=0.0005, total=None)
+    return backtest(**untold, costs=costs, service=ServiceRun(operation_id="op_2"), **changes)
 
 
 def backtest(**changes: Any) -> BacktestResult:

@@ -40,7 +40,7 @@ def test_a_published_result_is_read_back_with_its_files_under_the_jobs_name(file
     finished = finish(attempt)
     assert attempt.publish(finished) == finished == files.published(TrainingResult)
     assert str(files.final) == "cycle-1/training-0123456789ab"
-    assert (files.artifacts / finished.model_path).read_text() == "the model"
+    assert (files.artifacts / str(finished.model_path)).read_text() == "the model"
 
 
 def test_checkpoints_and_attempts_are_gone_after_publishing(files: JobFiles) -> None:

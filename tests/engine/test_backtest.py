@@ -44,7 +44,7 @@ class Trained:
 
     def opened(self) -> tuple[Strategy, Model]:
         strategy = read_strategy(self.job.strategy, self.places)
-        return strategy, load_model(self.places.artifacts / self.job.model_path, self.job.model_id)
+        return strategy, load_model(self.places.artifacts / str(self.job.model_path), self.job.model_id)
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_the_result_is_that_of_the_files_it_names(trained: Callable[..., Trained
     assert result.win_rate == pytest.approx((trades["profit"] > 0).mean())
     assert result.total_return == pytest.approx(curves["equity"].iloc[-1] - 1)
     assert result.total_return == pytest.approx(trades["profit"].sum())
+    assert result.gross is not None
     assert result.gross.total_return == pytest.approx(curves["equity_gross"].iloc[-1] - 1)
     assert result.benchmark_return == pytest.approx(curves["buy_and_hold"].iloc[-1] - 1)
     assert result.exposure == pytest.approx((curves["position"].iloc[:-1] != 0).mean())
@@ -163,6 +164,8 @@ def test_a_currency_pays_two_and_three_hundred_thousandths_on_every_fill(
 
     assert (result.costs.commission, result.costs.half_spread) == (0.00002, 0.00003)
     assert result.costs.total == pytest.approx(2 * result.total_trades * 0.00005, rel=0.05)
+    assert result.gross is not None
+    assert result.turnover is not None
     assert result.gross.total_return > result.total_return
     assert result.turnover > result.total_trades
 
@@ -175,6 +178,8 @@ def test_costs_that_are_given_take_the_place_of_the_asset_classs(
     free = setup.run(tmp_path / "free", costs=CostOverride(commission=0.0, half_spread=0.0))
     dear = setup.run(tmp_path / "dear", costs=CostOverride(half_spread=0.01))
 
+    assert free.gross is not None
+    assert dear.gross is not None
     assert (free.costs.total, free.total_return) == (0.0, free.gross.total_return)
     assert (dear.costs.commission, dear.costs.half_spread) == (0.00002, 0.01)
     assert dear.total_return < free.total_return == dear.gross.total_return

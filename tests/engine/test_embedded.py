@@ -40,7 +40,7 @@ def unheard(progress: Progress) -> None:
 
 
 def model_bytes(places: Places, result: TrainingResult) -> bytes:
-    return (places.artifacts / result.model_path).read_bytes()
+    return (places.artifacts / str(result.model_path)).read_bytes()
 
 
 def epochs(places: Places) -> list[int]:
@@ -60,7 +60,7 @@ async def test_a_training_reports_its_epochs_and_leaves_its_model_in_the_cycles_
     heard: list[Progress] = []
     result = await engine.train(train_job(), heard.append)
     assert [progress.step for progress in heard] == [f"epoch {epoch} of {EPOCHS}" for epoch in range(1, EPOCHS + 1)]
-    assert result.model_path.startswith(f"cycle-1/training-{job_hash(Kind.TRAINING, train_job())[:12]}/")
+    assert str(result.model_path).startswith(f"cycle-1/training-{job_hash(Kind.TRAINING, train_job())[:12]}/")
     assert model_bytes(places, result)
 
 
@@ -152,7 +152,7 @@ async def test_a_frozen_worker_that_wakes_late_changes_nothing(
         result = await training
     assert epochs(places).count(6) == 1, "the late one came no further than its next write"
     folders = [path.name for path in (places.artifacts / "cycle-1").iterdir()]
-    assert sorted(folders) == [".attempts", Path(result.model_path).parent.name]
+    assert sorted(folders) == [".attempts", Path(str(result.model_path)).parent.name]
     assert [path.suffix for path in (places.artifacts / "cycle-1" / ".attempts").iterdir()] == [".current"]
 
 
@@ -182,7 +182,7 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, pool: Jo
 
 async def test_a_damaged_result_is_reported_and_never_returned(engine: EmbeddedEngine, places: Places) -> None:
     result = await engine.train(train_job(), unheard)
-    (places.artifacts / result.model_path).with_name("result.json").write_text('{"model_id": "half')
+    (places.artifacts / str(result.model_path)).with_name("result.json").write_text('{"model_id": "half')
     with pytest.raises(ResearchError, match=r"result\.json is damaged") as lost:
         await engine.train(train_job(), unheard)
     assert lost.value.code is ErrorCode.STORE_UNAVAILABLE

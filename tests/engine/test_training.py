@@ -86,6 +86,7 @@ def test_segments_of_real_bars_are_learnt_well_enough_for_the_gate(
     assert gate(result).passed, gate(result).reason
     assert result.validation_accuracy > 1 / 3 + 0.05
     assert result.model_loss == result.validation_loss.best
+    assert result.baseline_loss is not None
     assert result.model_loss < result.baseline_loss
     assert result.train_loss.final < result.train_loss.initial
     assert [step.fraction for step in steps] == pytest.approx([epoch / 12 for epoch in range(1, 13)])
@@ -104,7 +105,7 @@ def test_the_result_says_where_the_files_will_be_and_what_they_hold(
     assert history[result.best_epoch - 1]["validation_accuracy"] == result.validation_accuracy
     assert history[0]["train_loss"] == result.train_loss.initial
     assert sum(result.class_balance.values()) == pytest.approx(1)
-    assert result.bars_used <= sum(part.bars for part in result.parts[:2])
+    assert (result.bars_used or 0) <= sum(part.bars or 0 for part in result.parts[:2])
 
 
 def test_the_saved_model_predicts_what_the_training_measured(

@@ -26,7 +26,7 @@ from domain.ledger import Limits
 from domain.results import BacktestResult, TrainingResult
 from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
 from engine.embedded import EmbeddedEngine
-from engine.interface import BacktestJob, Engine, Places, Report, TrainJob
+from engine.interface import BacktestJob, Engine, Places, Progress, Report, TrainJob
 from engine.pool import JobPool
 from store.cycles import Store
 from store.strategies import StrategyFiles
@@ -72,16 +72,16 @@ class FaultyEngine:
     places: Places
     faults: Faults
 
-    async def train(self, job: TrainJob, report: Report) -> TrainingResult:
+    async def train(self, job: TrainJob, report: Report, earlier: Progress | None = None) -> TrainingResult:
         await self.faults.pass_by(Phase.TRAINING)
-        result = await self.engine.train(job, report)
+        result = await self.engine.train(job, report, earlier)
         if self.faults.broken_model:
-            (self.places.artifacts / result.model_path).write_bytes(b"not a model")
+            (self.places.artifacts / (result.model_path or "")).write_bytes(b"not a model")
         return result
 
-    async def backtest(self, job: BacktestJob, report: Report) -> BacktestResult:
+    async def backtest(self, job: BacktestJob, report: Report, earlier: Progress | None = None) -> BacktestResult:
         await self.faults.pass_by(Phase.BACKTESTING)
-        return await self.engine.backtest(job, report)
+        return await self.engine.backtest(job, report, earlier)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ async def test_the_story_tells_every_figure_once(house: House) -> None:
         Phase.ASSESSING,
     ]
     assert [gate.gate.value for gate in status.gates] == ["training", "backtest"]
-    assert all((house.places.artifacts / path).is_file() for path in _files(status))
+    assert all((house.places.artifacts / str(path)).is_file() for path in _files(status))
 
 
 async def test_a_second_cycle_is_refused_with_the_active_id(house: House) -> None:
@@ -232,7 +232,7 @@ async def _nothing_is_held(house: House) -> None:
     assert (status.active, status.waiting, status.tokens_held) == ((), (), 0)
 
 
-def _files(status: CycleStatus) -> list[str]:
+def _files(status: CycleStatus) -> list[str | None]:
     assert status.training is not None
     assert status.backtest is not None
     return [
@@ -243,5 +243,5 @@ def _files(status: CycleStatus) -> list[str]:
     ]
 
 
-def _content(house: House, path: str) -> bytes:
-    return (house.places.artifacts / path).read_bytes()
+def _content(house: House, path: str | None) -> bytes:
+    return (house.places.artifacts / str(path)).read_bytes()
