@@ -11,7 +11,7 @@ from client.invocation import Invocation, invocation, problems
 
 if TYPE_CHECKING:
     from client.views import CycleView, Started
-    from domain.cycle import CycleRequest, DesignerKind, OnBudgetExhausted, StrategyRef
+    from domain.cycle import CycleRequest, DesignerKind, OnBudgetExhausted
     from domain.gates import GateThresholds
     from settings import Settings
 
@@ -130,14 +130,12 @@ def request_from(
             named = ", ".join(loaded.strategy.training_data.symbols)
             tell(f"note: the strategy names {named}; it is researched on {symbol}, as --symbol says")
     thresholds = thresholds_with(settings.thresholds, overrides)
-    reference: StrategyRef | None = save_strategy(settings, loaded) if loaded else None
     try:
-        return CycleRequest(
+        request = CycleRequest(
             brief=brief,
             symbol=symbol,
             timeframe=timeframe,
             designer=designer,
-            strategy=reference,
             thresholds=thresholds,
             queue=queue,
             on_budget_exhausted=on_budget_exhausted,
@@ -146,6 +144,8 @@ def request_from(
         )
     except ValidationError as error:
         raise usage(problems(error)) from error
+    # Last of all: a start that is refused leaves no strategy behind.
+    return request.model_copy(update={"strategy": save_strategy(settings, loaded)}) if loaded else request
 
 
 def require_bars(settings: "Settings", symbol: str, timeframe: str) -> None:
