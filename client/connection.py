@@ -60,7 +60,8 @@ def target(settings: Settings) -> tuple[str, str]:
 
 
 async def connect(settings: Settings, runtime: Runtime | None = None, *, local: bool = False) -> Client:
-    """A client for the server and namespace of the settings. Raises Unreachable.
+    """A client for the server and namespace of the settings. Raises Unreachable, and the error of exit code 4 for an
+    address that is none.
 
     A server that we started ourselves is spoken to without Temporal's profile, TLS and key, which are another server's:
     one that a `research dev` on this home has noted, and with `local` one that has yet to be noted.
@@ -69,11 +70,18 @@ async def connect(settings: Settings, runtime: Runtime | None = None, *, local: 
     address, namespace = config["target_host"], config["namespace"]
     # A lazy client's first call tells a refused connection at once, where an eager one tries for seconds. Workers need
     # an eager one.
-    asking = await Client.connect(**config, lazy=True)
     try:
+        asking = await Client.connect(**config, lazy=True)
         await asking.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=namespace), timeout=CONNECT_TIMEOUT
         )
+    except ValueError as error:
+        raise CommandError(
+            ExitCode.CONFIGURATION,
+            "configuration",
+            f"{address!r} is no address of a Temporal server: {error}",
+            "write host:port, as in --address 127.0.0.1:7233 or in TEMPORAL_ADDRESS",
+        ) from error
     except (RuntimeError, RPCError) as error:
         trouble = _trouble(error, address, namespace)
         if trouble is not None:
