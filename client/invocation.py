@@ -41,8 +41,9 @@ class Invocation:
         }
         try:
             return Settings.model_validate({name: value for name, value in given.items() if value is not None})
-        except ValueError as error:
-            # A ValidationError, or a file or variable that is not even readable as TOML or JSON.
+        except (ValueError, OSError, RuntimeError) as error:
+            # A ValidationError, a file or variable that is not even readable as TOML or JSON, or a folder that leads
+            # nowhere: too long a name, a link to itself, the home of a user that there is not.
             raise CommandError(
                 ExitCode.CONFIGURATION,
                 "configuration",

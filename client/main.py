@@ -16,7 +16,7 @@ from client.commands_run import dev, worker
 from client.commands_start import start
 from client.commands_strategy import strategy_app
 from client.endings import ended
-from client.exits import CommandError, ExitCode, leave
+from client.exits import CommandError, ExitCode, leave, usage
 from client.invocation import DESIGNERS, Invocation, format_asked, hoist
 from client.output import OutputFormat, Screen
 
@@ -78,6 +78,7 @@ def run(argv: Sequence[str], designers: tuple[str, ...] = DESIGNERS) -> int:
 
     def command() -> int:
         try:
+            _require_text(arguments)
             said = Invocation(designers=designers)
             return int(app(hoist(arguments), prog_name="research", standalone_mode=False, obj=said) or ExitCode.OK)
         except TyperException as error:
@@ -87,6 +88,15 @@ def run(argv: Sequence[str], designers: tuple[str, ...] = DESIGNERS) -> int:
             return ExitCode.INTERRUPTED
 
     return ended(screen, command)
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: what they name could be neither shown, nor sent, nor kept."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise usage(f"an argument is not text: {argument[:80]!a}", "write it in UTF-8") from None
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ BAD_LINES = {
     "an option that does not exist is named": (["start", "--symbl", "X"], 2, "No such option: --symbl"),
     "a format that does not exist names those that do": (["list", "-o", "xml"], 2, "'json'"),
     "a global option without its value is told": (["list", "-o"], 2, "the option -o needs a value"),
+    "an address that is none says how to write one": (["list", "--address", "[::1"], 4, "write host:port"),
+    "what is not text is refused before it is used": (["strategy", "validate", "\udcff"], 2, "not text: '\\udcff'"),
     "without a key and a designer the offline one is named": (["start"], 4, "--designer offline"),
     "claude is plainly not in this version": (["start", "--designer", "claude"], 4, "only the offline designer"),
     "an unknown designer names the known ones": (["start", "--designer", "gpt"], 2, "'offline'"),
