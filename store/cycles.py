@@ -7,9 +7,9 @@ be used, data_unavailable where a memory snapshot is asked for that this store d
 
 import builtins
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -20,14 +20,26 @@ from sqlmodel import col
 from domain.cycle import CycleStatus, MemorySnapshot, Outcome
 from domain.errors import ErrorCode, ResearchError
 from domain.gates import GateName
-from domain.results import Hypothesis
-from store import database
-from store.memory import MAX_TRIALS, select_trials, snapshot_of, trial_from
+from domain.memory import Experiment, ExperimentDetail, HypothesisRecord, OpenHypothesis, Precedent
+from domain.results import OPEN_STATUSES, HypothesisStatus
+from store import database, hypotheses
+from store.experiments import (
+    Order,
+    detail_from,
+    experiment_from,
+    precedent_from,
+    select_detail,
+    select_experiments,
+    select_precedents,
+)
+from store.memory import MAX_TRIALS, SHOWS_SOMETHING, select_trials, snapshot_of, trial_from
 from store.strategies import DesignFacts
-from store.tables import RECORD_VERSION, UNTESTED, CycleRow, HypothesisRow
+from store.tables import RECORD_VERSION, CycleRow
 
 Wanted = builtins.list[sa.ColumnElement[bool]]
 """Conditions that all have to hold. Inside the class, `list` is the method."""
+
+T = TypeVar("T")
 
 _SNAPSHOT = re.compile(r"m(\d{1,18})-[0-9a-f]{8}")
 
@@ -59,9 +71,8 @@ class Store:
         """Keep an ended run; True if it was not known yet. What stands under a run id is never overwritten."""
         with database.reporting(self.engine, "written"), database.writing(self.engine) as connection:
             row = connection.execute(insertion(self.engine.dialect.name, _columns(status, design))).scalar()
-            hypotheses = status.assessment.hypotheses if status.assessment else ()
-            if row is not None and hypotheses:
-                connection.execute(sa.insert(HypothesisRow), [_left(row, i, h) for i, h in enumerate(hypotheses, 1)])
+            if row is not None and status.assessment is not None:
+                hypotheses.keep(connection, row, status.assessment)
         return row is not None
 
     def get(self, cycle_id: str) -> CycleStatus | None:
@@ -90,8 +101,7 @@ class Store:
         wanted: Wanted = [
             col(CycleRow.symbol) == symbol,
             col(CycleRow.timeframe) == timeframe,
-            col(CycleRow.strategy_hash).is_not(None),
-            col(CycleRow.outcome).in_([Outcome.COMPLETED, Outcome.REJECTED, Outcome.FAILED]),
+            *SHOWS_SOMETHING,
         ]
         if up_to is not None:
             wanted.append(col(CycleRow.id) <= _last_row(up_to))
@@ -123,17 +133,53 @@ class Store:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             return connection.execute(query.order_by(col(CycleRow.id)).limit(1)).scalar()
 
-    def untested(self, symbol: str, limit: int = 50) -> tuple[Hypothesis, ...]:
-        """The hypotheses that earlier cycles on the symbol left untested, newest first."""
-        query = (
-            sa.select(col(HypothesisRow.text), col(HypothesisRow.rationale))
-            .join(CycleRow, col(CycleRow.id) == col(HypothesisRow.cycle_row))
-            .where(col(CycleRow.symbol) == symbol, col(HypothesisRow.status) == UNTESTED)
-            .order_by(col(HypothesisRow.id).desc())
-            .limit(limit)
+    def hypotheses(
+        self,
+        symbol: str | None = None,
+        statuses: Collection[HypothesisStatus] | None = None,
+        *,
+        ids: Collection[str] | None = None,
+        strategy_hash: str | None = None,
+        limit: int = 50,
+    ) -> tuple[HypothesisRecord, ...]:
+        """The hypotheses that cycles on the symbol left, or those with the strategy, or of these ids; newest first."""
+        query = hypotheses.select_hypotheses(
+            symbol=symbol,
+            statuses=statuses,
+            numbers=None if ids is None else [hypotheses.number_of(each) for each in ids],
+            strategy_hash=strategy_hash,
         )
-        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
-            return tuple(Hypothesis(text=row.text, rationale=row.rationale) for row in connection.execute(query))
+        return self._read(query.limit(limit), hypotheses.hypothesis_from)
+
+    def open_hypotheses(self, symbol: str, up_to: str, limit: int = 20) -> tuple[OpenHypothesis, ...]:
+        """The open hypotheses of cycles on the symbol, as of a memory snapshot, as a designer may know them."""
+        query = hypotheses.select_hypotheses(symbol=symbol, statuses=OPEN_STATUSES, up_to=_last_row(up_to))
+        return self._read(query.add_columns(col(CycleRow.status).label("record")).limit(limit), hypotheses.blinded_from)
+
+    def experiments(
+        self,
+        symbol: str,
+        timeframe: str | None = None,
+        up_to: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        order: Order = "newest",
+        limit: int = 20,
+    ) -> tuple[Experiment, ...]:
+        """What designers may know of earlier cycles; with a snapshot's id, as of that snapshot."""
+        row = None if up_to is None else _last_row(up_to)
+        query = select_experiments(symbol=symbol, timeframe=timeframe, up_to=row, outcome=outcome, order=order)
+        return self._read(query.limit(limit), experiment_from)
+
+    def experiment(self, cycle_id: str, up_to: str | None = None) -> ExperimentDetail | None:
+        """What a designer may know of one earlier cycle; None where it has none, or had none at that snapshot."""
+        query = select_detail(cycle_id, None if up_to is None else _last_row(up_to))
+        found = self._read(query.limit(1), detail_from)
+        return found[0] if found else None
+
+    def precedents(self, symbol: str, but: str, limit: int = 100) -> tuple[Precedent, ...]:
+        """Backtested cycles on the symbol but for one, newest first: for assessors, since it tells of backtests."""
+        return self._read(select_precedents(symbol, but).limit(limit), precedent_from)
 
     def design(self, cycle_id: str) -> DesignFacts | None:
         """The strategy that the cycle's latest run had, as it was recorded; None where there was none."""
@@ -149,15 +195,21 @@ class Store:
             return None
         return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
 
-    def _statuses(self, *wanted: sa.ColumnElement[bool], limit: int) -> tuple[CycleStatus, ...]:
-        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), col(CycleRow.status))
-        query = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
+    def _read(self, query: sa.Select[Any], form: Callable[[sa.Row[Any]], T]) -> tuple[T, ...]:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             try:
                 rows = connection.execute(query).all()
             except ValueError as error:
                 raise _unreadable("a record", "it is not JSON") from error
-        return tuple(_status(row) for row in rows)
+        try:
+            return tuple(form(row) for row in rows)
+        except ValueError as error:
+            raise _unreadable("a record", "it has not the form of one") from error
+
+    def _statuses(self, *wanted: sa.ColumnElement[bool], limit: int) -> tuple[CycleStatus, ...]:
+        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), col(CycleRow.status))
+        query = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
+        return self._read(query, _status)
 
 
 def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.ReturningInsert[Any]:
@@ -227,19 +279,8 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
     }
 
 
-def _left(row: int, position: int, hypothesis: Hypothesis) -> dict[str, object]:
-    return {
-        "cycle_row": row,
-        "position": position,
-        "text": _storable(hypothesis.text),
-        "rationale": _storable(hypothesis.rationale),
-        "status": UNTESTED,
-    }
-
-
 def _storable(text: str | None) -> str | None:
-    """PostgreSQL's text holds no NUL. The JSON of the status keeps it, escaped."""
-    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return None if text is None else hypotheses.storable(text)
 
 
 def _last_row(snapshot: str) -> int:
