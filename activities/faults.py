@@ -24,17 +24,18 @@ def translated() -> Iterator[None]:
 
 
 def as_application_error(error: Exception) -> ApplicationError:
-    """The same failure as Temporal takes it: type = error code, retried only where the code says that this can help.
+    """The same failure as Temporal takes it: type = error code, retried only where the code says that this can help,
+    and not before the time that the failure names.
 
     An ApplicationError stays as it is. An exception without a code is a defect of ours: internal_error, not retried.
     """
     if isinstance(error, ApplicationError):
         return error
     if isinstance(error, ResearchError):
-        code, message = error.code, error.message
+        code, message, retry_after = error.code, error.message, error.retry_after
     else:
-        code = ErrorCode.INTERNAL_ERROR
+        code, retry_after = ErrorCode.INTERNAL_ERROR, None
         message = f"A defect of the program, with its traceback in the worker's log. {type(error).__name__}: {error}"
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
-    return ApplicationError(message, type=code.value, non_retryable=not code.retryable)
+    return ApplicationError(message, type=code.value, non_retryable=not code.retryable, next_retry_delay=retry_after)
