@@ -1,78 +1,58 @@
 """Texts about a backtest, without its figures: what a designer reads must not tell it numbers of the backtest part.
 
 An assessor writes in its own words, so figures are found by their value: a number in a text is one of the backtest
-where it is that figure rounded to as many digits as the text gives, as a fraction, in per cent, halved or doubled.
-A figure that is told in words, or worked out otherwise, is not found.
+where it is that figure rounded to as many digits as the text gives. A figure that is told in words, or worked out from
+several, is not found.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from domain.results import BacktestResult, Figures, Interval
 
 MASK = "[figure of the backtest]"
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_FACTORS = (1.0, 100.0, 0.5, 2.0)
 
 
 def figures_of(backtest: BacktestResult) -> frozenset[float]:
-    """Every figure that the backtest part brought to light, without its sign. What was known before is not among them:
-    the costs of a fill, the number of trials, and what a sample of this length can prove.
+    """What the backtest part brought to light, without signs, as a text can say it: fractions also in per cent.
+
+    What was known before is not among it: the costs of a fill, the number of trials, what such a sample can prove. The
+    turnover is there halved too, as one of the offline assessor's hypotheses says it.
     """
-    found = (
-        *_of_curve(backtest),
-        *(_of_curve(backtest.gross) if backtest.gross else ()),
-        *_of_interval(backtest.sharpe_interval),
-        *_of_interval(backtest.excess_sharpe_interval),
-        backtest.win_rate,
-        backtest.profit_factor,
-        float(backtest.total_trades),
-        backtest.exposure,
-        backtest.turnover,
-        backtest.costs.total,
-        backtest.benchmark_return,
-        backtest.excess_sharpe,
-        backtest.deflated_low,
-    )
-    return frozenset(abs(figure) for figure in found if figure)
+    curves = (backtest, backtest.gross) if backtest.gross else (backtest,)
+    fractions = [
+        *(figure for curve in curves for figure in _fractions_of(curve)),
+        *(backtest.win_rate, backtest.exposure, backtest.costs.total, backtest.benchmark_return),
+    ]
+    others = [
+        *(figure for curve in curves for figure in (curve.sharpe_ratio, curve.sortino_ratio)),
+        *(end for interval in (backtest.sharpe_interval, backtest.excess_sharpe_interval) for end in _ends(interval)),
+        *(backtest.profit_factor, backtest.excess_sharpe, backtest.deflated_low),
+        *(float(backtest.total_trades), backtest.turnover, (backtest.turnover or 0.0) / 2),
+    ]
+    said = [*others, *fractions, *(100 * fraction for fraction in fractions if fraction is not None)]
+    return frozenset(abs(figure) for figure in said if figure)
 
 
-def told_figures(text: str, figures: Iterable[float]) -> tuple[str, ...]:
-    """The numbers in the text that are figures of the backtest, as the text writes them."""
-    known = tuple(figures)
-    return tuple(match[0] for match in _NUMBER.finditer(text) if _tells(match[0], known))
+def blinded(text: str, figures: Collection[float]) -> str:
+    """The text with a mask in place of each figure."""
+    return _NUMBER.sub(lambda match: MASK if _tells(match[0], figures) else match[0], text)
 
 
-def blinded(text: str, figures: Iterable[float]) -> str:
-    """The text with a mask in place of each figure of the backtest."""
-    known = tuple(figures)
-    return _NUMBER.sub(lambda match: MASK if _tells(match[0], known) else match[0], text)
-
-
-def _tells(written: str, figures: tuple[float, ...]) -> bool:
+def _tells(written: str, figures: Collection[float]) -> bool:
     plain = written.replace(",", "")
     value = float(plain)
-    if value == 0:
-        return False
-    mantissa = re.split("[eE]", plain)[0]
-    digits = len(mantissa.replace(".", "").lstrip("0"))
-    # A single digit is any small count: it is a figure only where the figure itself has no more.
-    return any(
-        value == figure * factor if digits < 2 else value == float(f"{figure * factor:.{digits}g}")
-        for figure in figures
-        for factor in _FACTORS
-    )
+    digits = len(re.split("[eE]", plain)[0].replace(".", "").lstrip("0"))
+    if digits < 2:
+        # A single digit is any small count, unless the figure itself has no more.
+        return value in figures
+    return any(value == float(f"{figure:.{digits}g}") for figure in figures)
 
 
-def _of_curve(figures: BacktestResult | Figures) -> Iterator[float | None]:
-    yield from (
-        figures.total_return,
-        figures.annual_return,
-        figures.sharpe_ratio,
-        figures.sortino_ratio,
-        figures.max_drawdown,
-    )
+def _fractions_of(curve: BacktestResult | Figures) -> Iterator[float | None]:
+    yield from (curve.total_return, curve.annual_return, curve.max_drawdown)
 
 
-def _of_interval(interval: Interval | None) -> tuple[float, ...]:
+def _ends(interval: Interval | None) -> tuple[float, ...]:
     return (interval.low, interval.high) if interval else ()

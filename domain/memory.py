@@ -17,6 +17,12 @@ class Experiment(Frozen):
     strategy_text: str | None = None
 
 
+class DesignNotes(Frozen):
+    """What a designer that talks notes of its strategy: the open hypothesis that it was made to test."""
+
+    tests_hypothesis: HypothesisId
+
+
 class ExperimentDetail(Frozen):
     """One experiment with all of its training, which read nothing of the backtest part."""
 

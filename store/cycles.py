@@ -140,14 +140,18 @@ class Store:
         *,
         ids: Collection[str] | None = None,
         strategy_hash: str | None = None,
+        up_to: str | None = None,
         limit: int = 50,
     ) -> tuple[HypothesisRecord, ...]:
-        """The hypotheses that cycles on the symbol left, or those with the strategy, or of these ids; newest first."""
+        """The hypotheses that fit all that is given, newest first: by the symbol or the strategy of the cycle that left
+        them, by status, by id; with a snapshot's id, as of that snapshot.
+        """
         query = hypotheses.select_hypotheses(
             symbol=symbol,
             statuses=statuses,
             numbers=None if ids is None else [hypotheses.number_of(each) for each in ids],
             strategy_hash=strategy_hash,
+            up_to=None if up_to is None else _last_row(up_to),
         )
         return self._read(query.limit(limit), hypotheses.hypothesis_from)
 
@@ -177,9 +181,12 @@ class Store:
         found = self._read(query.limit(1), detail_from)
         return found[0] if found else None
 
-    def precedents(self, symbol: str, but: str, limit: int = 100) -> tuple[Precedent, ...]:
-        """Backtested cycles on the symbol but for one, newest first: for assessors, since it tells of backtests."""
-        return self._read(select_precedents(symbol, but).limit(limit), precedent_from)
+    def precedents(self, symbol: str, but: str, up_to: str, limit: int = 100) -> tuple[Precedent, ...]:
+        """Backtested cycles on the symbol but for one, as of a snapshot, newest first.
+
+        For assessors alone, since it tells of backtests.
+        """
+        return self._read(select_precedents(symbol, but, _last_row(up_to)).limit(limit), precedent_from)
 
     def design(self, cycle_id: str) -> DesignFacts | None:
         """The strategy that the cycle's latest run had, as it was recorded; None where there was none."""

@@ -49,8 +49,8 @@ def select_detail(cycle_id: str, up_to: int | None) -> sa.Select[Any]:
     return query.order_by(col(CycleRow.id).desc())
 
 
-def select_precedents(symbol: str, but: str) -> sa.Select[Any]:
-    """The query of backtested cycles on the symbol, newest first, but for the cycle `but`."""
+def select_precedents(symbol: str, but: str, up_to: int) -> sa.Select[Any]:
+    """The query of backtested cycles on the symbol, newest first, up to a row, but for the cycle `but`."""
     return (
         select_trials()
         .add_columns(
@@ -61,6 +61,7 @@ def select_precedents(symbol: str, but: str) -> sa.Select[Any]:
             col(CycleRow.symbol) == symbol,
             col(CycleRow.backtested).is_(True),
             col(CycleRow.cycle_id) != but,
+            col(CycleRow.id) <= up_to,
             *SHOWS_SOMETHING,
         )
         .order_by(col(CycleRow.id).desc())
