@@ -8,7 +8,7 @@ than the rules do takes nothing that was not shown.
 from collections.abc import Sequence
 from functools import cached_property
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from claude import prompts_assess
 from claude.assess_tools import TOOLS, SubmitAssessment
@@ -24,7 +24,7 @@ from domain.results import OPEN_STATUSES, Assessment, Hypothesis, HypothesisStat
 from domain.strategy import Strategy, StrategyInvalid, load_strategy
 from domain.verdict import assess
 from store.cycles import Store
-from store.strategies import DesignFacts, StrategyFiles
+from store.strategies import StrategyFiles
 
 MOST_PRECEDENTS = 8
 MOST_SETTLEABLE = 5
@@ -93,7 +93,8 @@ class AssessDesk:
 
     @cached_property
     def _settleable(self) -> Sequence[HypothesisRecord]:
-        named = _named(self._facts)
+        notes = DesignNotes.among(self._facts.parameters)
+        named = notes.tests_hypothesis if notes else None
         return (
             *self._open(ids=[named] if named else []),
             *(h for h in self._open(strategy_hash=self._facts.strategy_hash) if h.id != named),
@@ -156,14 +157,6 @@ class AssessDesk:
         """
         told = {each.sharpe_ratio for each in self._precedents} | {each.total_trades for each in self._precedents}
         return blinded(text, {abs(float(figure)) for figure in told if figure})[:1000]
-
-
-def _named(facts: DesignFacts) -> str | None:
-    """The hypothesis that the design named; an offline designer's notes are of another kind."""
-    try:
-        return DesignNotes.model_validate_json(facts.parameters or "").tests_hypothesis
-    except ValidationError:
-        return None
 
 
 def _alike(own: frozenset[str], strategy_text: str | None) -> float:

@@ -21,7 +21,7 @@ from claude.design_tools import (
     ValidateStrategy,
 )
 from claude.desk import Outcome, Tool
-from claude.quoting import inline, quoted
+from claude.quoting import inline, listed, quoted
 from claude.tools import failure, read_arguments, success
 from domain.cycle import CycleRequest, MemorySnapshot
 from domain.cycle import Outcome as CycleOutcome
@@ -166,7 +166,8 @@ class DesignDesk:
             order=asked.order,
             limit=asked.limit,
         )
-        return success("\n".join(map(prompts_design.experiment_line, found)) or "There are none.")
+        lines = [prompts_design.experiment_line(each) for each in found]
+        return success(listed("experiments", lines) if lines else "There are none.")
 
     def _get_experiment(self, arguments: JsonValue) -> Outcome:
         asked = read_arguments(GetExperiment, arguments)
@@ -260,7 +261,7 @@ class DesignDesk:
 
 def _detail(found: ExperimentDetail) -> str:
     training, experiment = found.training, found.experiment
-    lines = [prompts_design.experiment_line(experiment)]
+    lines = [listed("experiment", [prompts_design.experiment_line(experiment)])]
     if experiment.trial.parameters:
         lines.append(f"Its designer's parameters: {inline(experiment.trial.parameters, 600)}")
     if training is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from claude.catalogue import sketch
-from claude.quoting import NOTE, inline, quoted
+from claude.quoting import NOTE, inline, listed, quoted
 from domain.cycle import CycleStatus
 from domain.gates import GateResult
 from domain.memory import HypothesisRecord, Precedent
@@ -74,9 +74,10 @@ def opening(
             f"# Backtest, after costs\n{_backtest(backtest)}",
             f"# The highest verdict that the figures allow: {most.verdict.value}\n"
             + "\n".join(f"- {each}" for each in most.decided_by),
-            f"# Earlier backtests on {request.symbol}, the most alike first\n" + _lines(map(_precedent, precedents)),
-            "# Hypotheses that this cycle can settle\n" + _lines(map(_hypothesis, settleable)),
-            "# Other open hypotheses, not to be raised again\n" + _lines(map(_hypothesis, others)),
+            f"# Earlier backtests on {request.symbol}, the most alike first\n"
+            + _lines("experiments", map(_precedent, precedents)),
+            "# Hypotheses that this cycle can settle\n" + _lines("hypotheses", map(_hypothesis, settleable)),
+            "# Other open hypotheses, not to be raised again\n" + _lines("hypotheses", map(_hypothesis, others)),
             "Submit your assessment by submit_assessment.",
         )
     )
@@ -160,5 +161,6 @@ def _hypothesis(record: HypothesisRecord) -> str:
     return f"- {record.id} ({record.status.value}): {inline(record.text, 400)}"
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(lines) or "None."
+def _lines(tag: str, lines: Iterable[str]) -> str:
+    found = list(lines)
+    return listed(tag, found) if found else "None."

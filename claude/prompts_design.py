@@ -7,10 +7,10 @@ so that half the bytes is a safe bound of its tokens.
 from collections.abc import Iterable, Sequence
 
 from claude.catalogue import catalogue, grammar, sketch
-from claude.quoting import NOTE, inline, quoted
+from claude.quoting import NOTE, inline, listed, quoted
 from domain.cycle import CycleRequest, Outcome, TrialRecord
 from domain.gates import GateThresholds
-from domain.memory import Experiment, OpenHypothesis
+from domain.memory import DesignNotes, Experiment, OpenHypothesis
 from domain.strategy import Capabilities
 from engine.bars import Bars, BarsInfo
 from engine.costs import round_trip
@@ -130,7 +130,9 @@ def opening(
 def experiment_line(experiment: Experiment) -> str:
     """An earlier cycle in a line: what it was, and what became of it, without the backtest part."""
     trial = experiment.trial
-    return f"- {inline(trial.cycle_id, 80)}: {inline(sketch(experiment.strategy_text), 300)}. {_fate(trial)}"
+    notes = DesignNotes.among(trial.parameters)
+    tests = f" Tests {notes.tests_hypothesis}." if notes else ""
+    return f"- {inline(trial.cycle_id, 80)}: {inline(sketch(experiment.strategy_text), 300)}.{tests} {_fate(trial)}"
 
 
 def hypothesis_line(hypothesis: OpenHypothesis) -> str:
@@ -195,9 +197,13 @@ def _memory(
     tried = _within((experiment_line(each) for each in experiments), room)
     parts = [f"{len(trials)} strategies were tried, none of which may be repeated: {counts}."]
     if tried:
-        parts += [f"The newest {len(tried)} (list_experiments tells of more, get_experiment all of one):", *tried]
+        told = "list_experiments tells of more, also the best in validation; get_experiment tells all of one"
+        parts += [f"The newest {len(tried)} ({told}):", listed("experiments", tried)]
     if asked:
-        parts += ["Open hypotheses; name the one that your strategy tests, if it tests one:", *asked]
+        parts += [
+            "Open hypotheses; name the one that your strategy tests, if it tests one:",
+            listed("hypotheses", asked),
+        ]
     return "\n".join(parts)
 
 

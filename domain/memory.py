@@ -1,8 +1,9 @@
 """What is remembered of earlier cycles beyond a trial's figures: for designers, for assessors, and for people."""
 
 from datetime import datetime
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from domain.cycle import TrialRecord
 from domain.gates import GateResult
@@ -21,6 +22,14 @@ class DesignNotes(Frozen):
     """What a designer that talks notes of its strategy: the open hypothesis that it was made to test."""
 
     tests_hypothesis: HypothesisId
+
+    @classmethod
+    def among(cls, parameters: str | None) -> Self | None:
+        """The notes, where these are a strategy's parameters as it noted them; an offline designer's are others."""
+        try:
+            return cls.model_validate_json(parameters or "")
+        except ValidationError:
+            return None
 
 
 class ExperimentDetail(Frozen):
