@@ -166,7 +166,7 @@ def test_experiments_are_listed_by_outcome_and_skill_and_told_one_by_one(lab: La
     for number, cycle_id in ((1, "cycle-a"), (2, "cycle-b")):
         recorded(lab, number, cycle_id)
     desk = lab.design()
-    asked = {"symbol": None, "outcome": "completed", "order": "newest", "limit": 1}
+    asked: dict[str, Any] = {"symbol": None, "outcome": "completed", "order": "newest", "limit": 1}
     assert "cycle-b" in desk.use("list_experiments", asked).text
     assert "cycle-a" not in desk.use("list_experiments", asked).text
     assert desk.use("list_experiments", asked | {"outcome": "failed"}).text == "There are none."

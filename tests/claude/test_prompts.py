@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from claude import prompts_assess, prompts_design
 from claude.assess_tools import TOOLS as ASSESS_TOOLS
@@ -90,7 +91,7 @@ def test_the_gates_are_those_of_the_request(lab: Laboratory) -> None:
 
 
 def seen_by_a_designer(desk: DesignDesk, cycle_id: str) -> str:
-    asked = {"symbol": None, "outcome": None, "order": "best_skill", "limit": 30}
+    asked: dict[str, JsonValue] = {"symbol": None, "outcome": None, "order": "best_skill", "limit": 30}
     answers = (desk.use("list_experiments", asked), desk.use("get_experiment", {"cycle_id": cycle_id}))
     return "\n".join((desk.opening, *(answer.text for answer in answers)))
 
@@ -163,19 +164,13 @@ def escaped(words: str) -> str:
 
 
 def skeleton(prompt: str) -> list[str]:
-    """The prompt's own structure: its headings and tags, where nothing inside a tag is a heading or a tag."""
-    found: list[str] = []
-    inside: str | None = None
-    for line in prompt.splitlines():
-        tag = re.fullmatch(r"</?([a-z]+)>", line)
-        if inside is None and (line.startswith("#") or tag):
-            found.append(line)
-            inside = tag[1] if tag else None
-        elif line == f"</{inside}>":
-            found.append(line)
-            inside = None
-    assert inside is None
-    return found
+    """The prompt's own structure: every tag, wherever it stands, and the headings outside of them."""
+    return re.findall(r"</?[a-z]+>", prompt) + re.findall(r"^#.*$", outside(prompt), re.MULTILINE)
+
+
+def outside(prompt: str) -> str:
+    """The prompt without what stands in tags."""
+    return re.sub(r"^<([a-z]+)>$.*?^</\1>$", "", prompt, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_catalogue_is_the_grammars_own() -> None:
