@@ -11,11 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
 from domain.ledger import Limits, LimitsChange
+from domain.pricing import DEFAULT_MODEL
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
@@ -67,6 +68,12 @@ class Settings(BaseSettings):
     max_active_cycles: Annotated[int, Field(ge=1, le=1000)] = 1
     design_token_cap: Annotated[int, Field(ge=0)] = 90_000
     assess_token_cap: Annotated[int, Field(ge=0)] = 30_000
+
+    anthropic_api_key: Annotated[SecretStr | None, Field(min_length=1, validation_alias="ANTHROPIC_API_KEY")] = None
+    anthropic_base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", validation_alias="ANTHROPIC_BASE_URL")] = (
+        "https://api.anthropic.com"
+    )
+    model: Annotated[str, Field(min_length=1, max_length=80)] = DEFAULT_MODEL
 
     engine_processes: Annotated[int, Field(ge=1, le=64)] = 1
     commission: Annotated[float | None, Field(ge=0, le=0.1)] = None

@@ -48,7 +48,7 @@ class FundedTurn(Frozen):
     exceed it must not be made. 0: it must not call a model at all.
     closing: there is money for no further turn, so this one has to bring the result.
     margin: what is added to an estimate of the prompt's tokens, as a fraction; it has grown where one was too low.
-    messages: the conversation so far, without its opening. memory_snapshot: the state of the store that it began with.
+    messages: the conversation so far. memory_snapshot: the state of the store that it began with.
     """
 
     granted_run_id: str
@@ -105,3 +105,15 @@ class AssessAnswer(Answer):
     """What the assessor answered: in the end an assessment."""
 
     assessment: Assessment | None = None
+
+
+def next_prompt(usage: CallUsage, added: tuple[Message, ...]) -> int:
+    """About how many tokens the next turn's prompt has, after one with this usage that added these messages.
+
+    An answer that was kept is part of it, and what was said after it, in which a token is hardly shorter than two
+    bytes. One that was left out is not.
+    """
+    roles = [message.role for message in added]
+    if "assistant" not in roles:
+        return usage.prompt + sum(message.size for message in added[-1:]) // 2
+    return usage.total + sum(message.size for message in added[roles.index("assistant") + 1 :]) // 2

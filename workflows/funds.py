@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.envelope import Envelope, Ticket
     from domain.errors import ErrorCode
     from domain.ledger import Refusal
-    from domain.turns import Answer, FundedTurn
+    from domain.turns import Answer, FundedTurn, next_prompt
     from workflows.admission import LedgerLink
     from workflows.cycle_input import CycleInput
     from workflows.failures import CycleFailed
@@ -125,8 +125,7 @@ class Funds:
             return
         if answer.counted is not None:
             self._margin = grown(self._margin, answer.counted, usage.prompt)
-            kept = any(message.role == "assistant" for message in answer.messages)
-            self._grown_to[ticket.phase] = usage.total if kept else usage.prompt
+            self._grown_to[ticket.phase] = next_prompt(usage, answer.messages)
         cost = self._price.cost(usage) if self._price else None
         after, record = self._present.settle(ticket, usage, cost, workflow.now())
         self._keep(after)

@@ -176,7 +176,7 @@ async def open_house(
     files = StrategyFiles(places.strategies)
     faults = Faults()
     engine = FaultyEngine(EmbeddedEngine(pool, places), places, faults)
-    turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(), faults)
+    turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(store, files), faults)
     records, budget = RecordActivities(store, files), BudgetActivities(client)
     offered: dict[str, Activity] = {
         "design": turns.design,

@@ -1,0 +1,148 @@
+"""One call of Claude through the anthropic SDK: what is asked, and what is heard of the answer.
+
+The SDK tries nothing again by itself: every attempt is paid for by the workflow. An answer is streamed, so that one
+that breaks off has told what its prompt was billed.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import httpx2
+from anthropic.types import RawMessageStreamEvent
+from pydantic import BaseModel, SecretStr
+
+from claude.desk import Tool
+from claude.failures import broken, lost, refusal
+from claude.stream import Block, Heard
+from domain.errors import ErrorCode, ResearchError
+
+PATIENCE = 120.0
+"""Seconds for one call, from the request to the last word of the answer."""
+
+CONNECTING = 10.0
+"""Seconds for a connection; without one nothing is asked."""
+
+_KEPT_FOR_5_MINUTES = {"type": "ephemeral"}
+"""Marks the end of what the API keeps, for five minutes: the turns of a conversation follow each other sooner."""
+
+log = logging.getLogger("claude")
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that a request says. messages: (role, blocks)."""
+
+    model: str
+    system: str
+    tools: tuple[Tool, ...]
+    messages: tuple[tuple[str, tuple[Block, ...]], ...]
+
+    def params(self) -> dict[str, Any]:
+        """As the API takes it. Tools are never forced: the newest models refuse that."""
+        return {
+            "model": self.model,
+            "system": [{"type": "text", "text": self.system, "cache_control": _KEPT_FOR_5_MINUTES}],
+            "tools": [{**tool.model_dump(mode="json"), "strict": True} for tool in self.tools],
+            "messages": [{"role": role, "content": list(blocks)} for role, blocks in self.messages],
+            "cache_control": _KEPT_FOR_5_MINUTES,
+        }
+
+
+class Claude:
+    """The API, for a worker's life. To be closed with it."""
+
+    def __init__(self, key: SecretStr, base_url: str, patience: float = PATIENCE) -> None:
+        self._key = key
+        self._patience = patience
+        # A connection is used once: one that was kept may be dead, which would only be seen after the request went out.
+        # No redirect is followed: a request is one request.
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key.get_secret_value(),
+            base_url=base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(patience, connect=CONNECTING, pool=CONNECTING),
+            http_client=anthropic.DefaultAsyncHttpxClient(
+                follow_redirects=False, limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=0)
+            ),
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.close()
+
+    async def count(self, question: Question) -> int:
+        """The API's estimate of the question's tokens, which costs nothing.
+
+        Errors: those that cost nothing; what would else be a lost answer is anthropic_error.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                counted = await self._client.messages.count_tokens(**question.params())
+        except TimeoutError as error:
+            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not count the prompt in time") from error
+        except anthropic.APIStatusError as error:
+            raise _free(self._told(refusal(error))) from error
+        except anthropic.APIConnectionError as error:
+            raise _free(broken(error)) from error
+        if not isinstance(counted.input_tokens, int) or counted.input_tokens < 0:
+            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not tell the number of the prompt's tokens")
+        return counted.input_tokens
+
+    async def answer(self, question: Question, max_tokens: int) -> Heard:
+        """The whole answer. To be called inside `Billable.request`. Errors: the table of failures.py."""
+        heard = Heard()
+        log.debug("asking %s: %s", question.model, question)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._listen(question, max_tokens, heard)
+        except TimeoutError as error:
+            raise ResearchError(
+                ErrorCode.ANTHROPIC_TIMEOUT, f"Claude did not answer to the end within {self._patience:g} s"
+            ) from error
+        log.debug("answered: %s", heard)
+        return heard
+
+    async def _listen(self, question: Question, max_tokens: int, heard: Heard) -> None:
+        try:
+            stream = await self._client.messages.create(
+                **question.params(), max_tokens=max_tokens, service_tier="standard_only", stream=True
+            )
+        except anthropic.APIStatusError as error:
+            raise self._told(refusal(error)) from error
+        except anthropic.APIConnectionError as error:
+            raise broken(error) from error
+        try:
+            async with stream:
+                event: RawMessageStreamEvent
+                async for event in stream:
+                    if isinstance(event, BaseModel):
+                        heard.take(event.model_dump(exclude_unset=True, warnings=False))
+        except (anthropic.APIError, httpx2.HTTPError, ValueError) as error:
+            raise self._told(lost(f"it broke off: {type(error).__name__}: {str(error)[:500]}")) from error
+        if not heard.complete:
+            raise lost("it broke off before its end")
+
+    def _told(self, error: ResearchError) -> ResearchError:
+        """The failure in words that do not hold the key, should the API have repeated it."""
+        message = error.message.replace(self._key.get_secret_value(), "[the key]")
+        return ResearchError(error.code, message, error.retry_after)
+
+
+def at_hand(claude: Claude | None) -> Claude:
+    """The API, where this worker has a key for it. Errors: anthropic_auth."""
+    if claude is None:
+        raise ResearchError(
+            ErrorCode.ANTHROPIC_AUTH,
+            "This worker has no key for the API. Set ANTHROPIC_API_KEY for it, start it again, and then the cycle; or "
+            "start the cycle with --designer offline.",
+        )
+    return claude
+
+
+def _free(error: ResearchError) -> ResearchError:
+    if error.code in (ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT):
+        return ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The prompt could not be counted. {error.message}")
+    return error
