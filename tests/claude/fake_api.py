@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -88,15 +87,14 @@ class Refuses:
 
 @dataclass(frozen=True)
 class Bill:
-    """A request that was worked on. cut: of one whose answer was not sent whole."""
+    """A request that was worked on. lost: nobody was there any more to hear its answer, or it never went out whole."""
 
     asked: Asked
     usage: CallUsage
-    fault: Fault
-    at: datetime
+    lost: bool = False
 
 
-def tool(name: str, **arguments: object) -> Json:
+def tool(name: str, /, **arguments: object) -> Json:
     """A tool call, as a block of an answer."""
     return {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": arguments}
 
@@ -170,7 +168,8 @@ class FakeApi:
         if says.before:
             await says.before()
         usage = _usage(asked, says)
-        self.bills.append(Bill(asked, _as_billed(says.model, usage), says.fault, datetime.now(UTC)))
+        lost = says.fault is not Fault.NONE or writer.transport.is_closing()
+        self.bills.append(Bill(asked, _as_billed(says.model, usage), lost))
         await self._stream(asked, says, usage, writer)
 
     async def _stream(self, asked: Asked, says: Says, usage: Json, writer: asyncio.StreamWriter) -> None:
