@@ -1,6 +1,7 @@
 """The designer's desk: a cycle's request, the bars' train part, what the store remembers, and the tools over them.
 
 Everything is told as of one memory snapshot, and nothing of the backtest part: neither figures nor the bars' prices.
+Whether a strategy is new is asked of the store as it is now, since another cycle may have tried it meanwhile.
 """
 
 from collections.abc import Callable, Mapping
@@ -237,7 +238,9 @@ class DesignDesk:
                 f"training.labels: the rarest class that is traded is {share:.1%} of train, which is too little to "
                 "learn: choose a smaller threshold or another horizon"
             )
-        known = self._store.strategy_known(strategy_hash(strategy), self._memory.id)
+        # A design that is made again from an earlier memory is new if it was new then; any other one, if it is so now.
+        as_of = self._memory.id if self._request.memory_snapshot else None
+        known = self._store.strategy_known(strategy_hash(strategy), as_of)
         if known is not None:
             return failure(
                 f"It is not new: cycle {inline(known, 100)} ran the same experiment. Names and wording do not count; "

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from claude.design_desk import DesignDesk
 from domain.errors import ErrorCode, ResearchError
 from domain.memory import DesignNotes
 from domain.strategy import load_strategy
 from engine.bars import encode, load_bars
 from engine.splits import TRAIN
-from tests.claude.desks import CLAIM, Laboratory, backtested, completed, laboratory, strategy, submitted
+from tests.claude.desks import CLAIM, Laboratory, backtested, completed, laboratory, request, strategy, submitted
 
 
 @pytest.fixture
@@ -114,11 +115,18 @@ def test_a_strategy_that_was_tried_is_refused_under_any_name_and_wording(lab: La
 
 def test_a_design_made_again_from_an_earlier_memory_is_the_same_design(lab: Laboratory) -> None:
     desk = lab.design()
+    first = submitted(desk, strategy(3)).strategy
     recorded(lab, 3, "cycle-made-of-it")
-    again = lab.design(memory_snapshot=desk.memory_snapshot)
-    assert again.opening == desk.opening
-    assert submitted(again, strategy(3)).strategy == submitted(desk, strategy(3)).strategy
+    again = DesignDesk(request(memory_snapshot=desk.memory_snapshot), None, lab.store, lab.files, lab.data)
+    assert (again.opening, submitted(again, strategy(3)).strategy) == (desk.opening, first)
     assert lab.design().opening != desk.opening
+
+
+def test_a_strategy_that_another_cycle_tries_meanwhile_is_no_longer_new(lab: Laboratory) -> None:
+    begun = lab.design().memory_snapshot
+    recorded(lab, 3, "cycle-meanwhile")
+    later_turn = lab.design(memory_snapshot=begun)
+    assert "cycle-meanwhile ran the same experiment" in submitted(later_turn, strategy(3)).text
 
 
 def test_checking_a_strategy_keeps_nothing(lab: Laboratory) -> None:

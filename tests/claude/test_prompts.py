@@ -1,6 +1,6 @@
 """What Claude is told: of bounded size, generated from the grammar, blind to the backtest, and no one else's to change.
 
-Half a token a byte is the bound of the sizes: of text like this a token takes three to four bytes.
+Half a token a byte is the bound of the sizes; what was measured stands in claude/prompts_design.py.
 """
 
 import re
