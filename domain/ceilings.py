@@ -35,12 +35,10 @@ class TurnBounds(Frozen):
             )
         return self
 
-    def for_conversation(self, tokens: int, margin: float) -> Self:
-        """The bounds of a turn whose prompt has grown to so many tokens: none that it outgrows."""
+    def for_prompt(self, tokens: int, margin: float) -> Self:
+        """The bounds of a turn whose prompt is estimated at so many tokens: all have room for an answer."""
         needed = with_margin(tokens, margin) + ANSWER_ROOM
-        return self.model_copy(
-            update={"most": max(self.most, needed), "closing": max(self.closing, needed)},
-        )
+        return self.model_copy(update={"most": max(self.most, needed), "closing": max(self.closing, needed)})
 
 
 def with_margin(tokens: int, margin: float) -> int:

@@ -107,13 +107,17 @@ class AssessAnswer(Answer):
     assessment: Assessment | None = None
 
 
-def next_prompt(usage: CallUsage, added: tuple[Message, ...]) -> int:
-    """About how many tokens the next turn's prompt has, after one with this usage that added these messages.
+def next_prompt(answer: Answer) -> int:
+    """About how many tokens the next turn's prompt will be estimated at. 0: nothing is known of it.
 
-    An answer that was kept is part of it, and what was said after it, in which a token is hardly shorter than two
-    bytes. One that was left out is not.
+    An answer that was kept is part of it, and so is what was said after it, in which a token is hardly shorter than two
+    bytes. An estimate that was too low will be so again, and the margin makes up for it.
     """
-    roles = [message.role for message in added]
+    if answer.usage is None or answer.counted is None:
+        return 0
+    told = min(answer.counted, answer.usage.prompt)
+    roles = [message.role for message in answer.messages]
     if "assistant" not in roles:
-        return usage.prompt + sum(message.size for message in added[-1:]) // 2
-    return usage.total + sum(message.size for message in added[roles.index("assistant") + 1 :]) // 2
+        return told + sum(message.size for message in answer.messages[-1:]) // 2
+    said = answer.messages[roles.index("assistant") + 1 :]
+    return told + answer.usage.output + sum(message.size for message in said) // 2

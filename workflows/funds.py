@@ -38,7 +38,7 @@ class Funds:
         self._envelopes: tuple[Envelope, ...] = ()
         self._stale = False
         self._margin = INPUT_MARGIN
-        self._grown_to: dict[str, int] = {}
+        self._next_prompt: dict[str, int] = {}
 
     @property
     def stale(self) -> bool:
@@ -94,7 +94,7 @@ class Funds:
                 raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the cycle was reset: the envelope is its earlier run's")
             envelope = self._present
             free, settled = envelope.free(phase), self._settled(phase)
-            bounds = self._bounds.for_conversation(self._grown_to.get(phase, 0), self._margin)
+            bounds = self._bounds.for_prompt(self._next_prompt.get(phase, 0), self._margin)
             funds = next_turn(bounds, turn, self._caps[phase], settled, free)
             if funds is None:
                 raise _cap_reached(phase, settled, self._caps[phase])
@@ -125,7 +125,7 @@ class Funds:
             return
         if answer.counted is not None:
             self._margin = grown(self._margin, answer.counted, usage.prompt)
-            self._grown_to[ticket.phase] = next_prompt(usage, answer.messages)
+            self._next_prompt[ticket.phase] = next_prompt(answer)
         cost = self._price.cost(usage) if self._price else None
         after, record = self._present.settle(ticket, usage, cost, workflow.now())
         self._keep(after)

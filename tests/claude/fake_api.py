@@ -63,7 +63,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Says:
-    """An answer. usage: by the API's names; the rest is worked out. before: is waited for before a word goes out."""
+    """An answer. usage: by the API's names; the rest is worked out. before: is waited for before a word goes out;
+    after: is done when all of it went out, and before its sender can have taken it all up."""
 
     blocks: tuple[Json, ...] = ({"type": "text", "text": "Let me think about it."},)
     stop_reason: str = ""
@@ -71,6 +72,7 @@ class Says:
     model: str = MODEL
     fault: Fault = Fault.NONE
     before: Callable[[], Awaitable[object]] | None = None
+    after: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,8 @@ class FakeApi:
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             await writer.drain()
         writer.write(b"0\r\n\r\n")
+        if says.after:
+            says.after()
 
 
 def _events(asked: Asked, says: Says, usage: Json) -> list[Json]:

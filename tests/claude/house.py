@@ -13,7 +13,7 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 
 from client.cycles import cycle_input
-from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind
+from domain.cycle import CycleRequest, CycleResult, CycleStatus, DesignerKind
 from domain.ledger import BudgetInput, DayEntries, Entry, Limits, budget_workflow_id
 from settings import PROJECT, Settings
 from store.cycles import Store
@@ -97,7 +97,7 @@ class ClaudeHouse:
             task_timeout=SILENCE,
         )
         await self.client.execute_update_with_start_workflow(
-            ResearchCycleWorkflow.admission, start_workflow_operation=operation, result_type=Admission
+            ResearchCycleWorkflow.admission, start_workflow_operation=operation
         )
         return await operation.workflow_handle()
 

@@ -1,15 +1,19 @@
 """Whole cycles that Claude designs and assesses: the real SDK, workflows, ledger and bars; the API is a fake."""
 
 import asyncio
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import Outcome
 from domain.results import Verdict
 
-from .fake_api import MODEL
-from .house import HYPOTHESIS, claude_house, unbooked
+from .fake_api import MODEL, Asked, Refuses, Says
+from .house import HYPOTHESIS, claude_house, unbooked, usual
 
 
 async def test_a_cycle_is_designed_and_assessed_by_claude_and_booked_to_the_token(
@@ -32,3 +36,89 @@ async def test_a_cycle_is_designed_and_assessed_by_claude_and_booked_to_the_toke
         assert {entry.model for entry in entries} == {MODEL}
         assert all(entry.cost for entry in entries)
         assert house.store.get(cycle.id)
+
+
+TURNS = [("design", 1), ("design", 2), ("design", 3), ("assess", 1), ("assess", 2)]
+MOMENTS = ["before", "during", "after"]
+
+
+async def killed_at(
+    client_env: WorkflowEnvironment, root: Path, turn: tuple[str, int], moment: str
+) -> list[tuple[str, int]]:
+    """A cycle whose worker is killed once, in this turn. The turns that were billed, in order."""
+    async with claude_house(client_env.client, root, staffed=False) as house:
+        worker = await house.worker_process()
+        dead = asyncio.Event()
+
+        def kill() -> None:
+            if not dead.is_set():
+                worker.kill()
+                dead.set()
+
+        async def killed() -> None:
+            kill()
+            await worker.wait()
+
+        async def script(asked: Asked) -> Says | Refuses:
+            says = usual(asked)
+            if dead.is_set() or (asked.phase, asked.turn) != turn:
+                return says
+            if moment == "before":
+                await killed()
+                return Refuses(503)
+            return replace(says, before=killed) if moment == "during" else replace(says, after=kill)
+
+        house.api.script = script
+        cycle = await house.start()
+        await asyncio.wait_for(dead.wait(), 60)
+        async with house.working():
+            result = await asyncio.wait_for(cycle.result(), 90)
+            await house.api.until(lambda: house.api.under_way == 0)
+            entries = await house.entries()
+
+        assert result.outcome is Outcome.COMPLETED
+        assert house.api.billed <= sum(entry.total_tokens for entry in entries) == result.tokens
+        assert [entry.phase for entry in entries if entry.state == "charged"] in ([], [turn[0]])
+        assert sum(entry.total_tokens for entry in entries if entry.state == "settled") <= house.api.billed
+        return [(bill.asked.phase, bill.asked.turn) for bill in house.api.bills]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One death a day, in mid-call; with --chaos one in every turn, before its call, in it and right after it."""
+    if "moment" in metafunc.fixturenames:
+        every = [(turn, moment) for turn in TURNS for moment in MOMENTS]
+        cases = every if metafunc.config.getoption("chaos") else [(("design", 2), "during")]
+        metafunc.parametrize(("turn", "moment"), cases, ids=[f"{moment}-{turn[0]}-{turn[1]}" for turn, moment in cases])
+
+
+async def test_whenever_a_worker_is_killed_its_call_is_charged_and_no_recorded_turn_is_asked_again(
+    temporal_env: WorkflowEnvironment, tmp_path: Path, turn: tuple[str, int], moment: str
+) -> None:
+    turns = await killed_at(temporal_env, tmp_path, turn, moment)
+    again = [each for number, each in enumerate(turns) if each in turns[:number]]
+    assert again in ([[turn]] if moment == "during" else [[], [turn]])
+    assert sorted(set(turns)) == sorted(TURNS)
+
+
+async def test_cycles_at_once_keep_to_the_days_limit_and_none_is_designed_that_cannot_be_assessed(
+    temporal_env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Twenty cycles, and a limit that is enough for a few: each holds an envelope of 120,000 tokens while it runs."""
+    limit = 260_000
+    async with claude_house(temporal_env.client, tmp_path) as house:
+        await house.open_ledger(tokens=limit, active=20)
+
+        async def script(asked: Asked) -> Says | Refuses:
+            says = usual(asked)
+            found = re.search(r"research number (\d+)", json.dumps(asked.body["messages"][0]))
+            another = json.dumps(says.blocks).replace("period: 14", f"period: {10 + int(found[1] if found else 0)}")
+            return replace(says, blocks=json.loads(another), usage={**says.usage, "input_tokens": 9_000})
+
+        house.api.script = script
+        cycles = [await house.start(brief=f"research number {number}") for number in range(20)]
+        results = await asyncio.gather(*(asyncio.wait_for(cycle.result(), 120) for cycle in cycles))
+        outcomes = [result.outcome for result in results]
+        assert set(outcomes) == {Outcome.COMPLETED, Outcome.REFUSED}
+        assert house.api.billed == sum(result.tokens for result in results) <= limit
+        assessed = sum((bill.asked.phase, bill.asked.turn) == ("assess", 2) for bill in house.api.bills)
+        assert assessed == outcomes.count(Outcome.COMPLETED)
