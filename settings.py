@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from domain.gates import GateThresholds
 from domain.ledger import Limits, LimitsChange
-from domain.pricing import DEFAULT_MODEL
+from domain.pricing import DEFAULT_MODEL, Price
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
@@ -74,6 +74,7 @@ class Settings(BaseSettings):
         "https://api.anthropic.com"
     )
     model: Annotated[str, Field(min_length=1, max_length=80)] = DEFAULT_MODEL
+    prices: tuple[Price, ...] = ()
 
     engine_processes: Annotated[int, Field(ge=1, le=64)] = 1
     commission: Annotated[float | None, Field(ge=0, le=0.1)] = None

@@ -18,12 +18,17 @@ from claude.desk import Tool
 from claude.failures import broken, lost, refusal
 from claude.stream import Block, Heard
 from domain.errors import ErrorCode, ResearchError
+from domain.pricing import PRICES
 
 PATIENCE = 120.0
 """Seconds for one call, from the request to the last word of the answer."""
 
 CONNECTING = 10.0
 """Seconds for a connection; without one nothing is asked."""
+
+EFFORT = "medium"
+"""What some models take by default and others exceed, so that their thinking alone would use up a turn. A model that is
+not in the price table may not know the word."""
 
 _KEPT_FOR_5_MINUTES = {"type": "ephemeral"}
 """Marks the end of what the API keeps, for five minutes: the turns of a conversation follow each other sooner."""
@@ -42,7 +47,9 @@ class Question:
 
     def params(self) -> dict[str, Any]:
         """As the API takes it. Tools are never forced: the newest models refuse that."""
+        known = {"output_config": {"effort": EFFORT}} if self.model in PRICES else {}
         return {
+            **known,
             "model": self.model,
             "system": [{"type": "text", "text": self.system, "cache_control": _KEPT_FOR_5_MINUTES}],
             "tools": [{**tool.model_dump(mode="json"), "strict": True} for tool in self.tools],
@@ -121,9 +128,12 @@ class Claude:
                     if isinstance(event, BaseModel):
                         heard.take(event.model_dump(exclude_unset=True, warnings=False))
         except (anthropic.APIError, httpx2.HTTPError, ValueError) as error:
-            raise self._told(lost(f"it broke off: {type(error).__name__}: {str(error)[:500]}")) from error
+            # What the prompt was billed is known then, but lowers no charge: all that its ceiling holds beside the
+            # prompt's bound is the answer's, and may have been written; the rest is the margin.
+            why = f"{type(error).__name__}: {str(error)[:500]}"
+            raise self._told(lost(f"it broke off, its prompt billed {heard.prompt} tokens: {why}")) from error
         if not heard.complete:
-            raise lost("it broke off before its end")
+            raise lost(f"it broke off before its end, its prompt billed {heard.prompt} tokens")
 
     def _told(self, error: ResearchError) -> ResearchError:
         """The failure in words that do not hold the key, should the API have repeated it."""

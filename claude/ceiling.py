@@ -3,17 +3,11 @@
 import json
 
 from claude.call import Claude, Question
-from domain.ceilings import with_margin
+from domain.ceilings import LONGEST_ANSWER, with_margin
 from domain.errors import ErrorCode, ResearchError
 
 LEAST_ANSWER = 1_024
 """Tokens without which no answer is worth asking for."""
-
-USUAL_ANSWER = 8_000
-"""Tokens that are enough for an answer. Where a prompt bounded by its bytes leaves them, it need not be counted."""
-
-LONGEST_ANSWER = 32_000
-"""Every model that is current can write so many tokens."""
 
 HIDDEN = 1_000
 """Tokens that the API adds to a prompt with tools, and more."""
@@ -22,11 +16,12 @@ HIDDEN = 1_000
 async def fitted(claude: Claude, question: Question, ceiling: int, margin: float) -> tuple[int, int]:
     """The prompt's estimated tokens, and the answer's `max_tokens`, such that both together keep to the ceiling.
 
-    No token is shorter than a byte, which bounds a small prompt; a larger one is counted by the API, whose count is
-    an estimate and gets the margin. Errors: anthropic_request where the prompt leaves no room; those of `Claude.count`.
+    No token is shorter than a byte, which bounds a small prompt. Where that leaves less than the longest answer, the
+    API counts the prompt, which is an estimate and gets the margin. Errors: anthropic_request where the prompt leaves
+    no room; those of `Claude.count`.
     """
     counted = bytes_of(question) + HIDDEN
-    if with_margin(counted, margin) + USUAL_ANSWER > ceiling:
+    if with_margin(counted, margin) + LONGEST_ANSWER > ceiling:
         counted = min(counted, await claude.count(question))
     room = ceiling - with_margin(counted, margin)
     if room < LEAST_ANSWER:

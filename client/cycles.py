@@ -135,7 +135,7 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
         costs=CostOverride(commission=settings.commission, half_spread=settings.half_spread),
         design_token_cap=settings.design_token_cap,
         assess_token_cap=settings.assess_token_cap,
-        price=price_of(request.model),
+        price=price_of(request.model, settings.prices),
         policies=settings.policies,
     )
 

@@ -20,6 +20,9 @@ INPUT_MARGIN = 0.05
 ANSWER_ROOM = 4_000
 """Tokens that a turn's ceiling should leave for its answer."""
 
+LONGEST_ANSWER = 10_000
+"""Tokens of an answer, thinking included: at 80 a second all that can be written in the two minutes of a call."""
+
 
 class TurnBounds(Frozen):
     """most: tokens that one turn may take. closing: what the turn that brings the result needs, and no turn is less."""
@@ -36,9 +39,15 @@ class TurnBounds(Frozen):
         return self
 
     def for_prompt(self, tokens: int, margin: float) -> Self:
-        """The bounds of a turn whose prompt is estimated at so many tokens: all have room for an answer."""
-        needed = with_margin(tokens, margin) + ANSWER_ROOM
-        return self.model_copy(update={"most": max(self.most, needed), "closing": max(self.closing, needed)})
+        """The bounds of a turn whose prompt is estimated at so many tokens; 0: at nobody knows how many.
+
+        Every turn has room for an answer, and none takes more than its prompt and the longest answer can come to.
+        """
+        if tokens == 0:
+            return self
+        prompt = with_margin(tokens, margin)
+        closing = max(self.closing, prompt + ANSWER_ROOM)
+        return self.model_copy(update={"closing": closing, "most": max(closing, prompt + LONGEST_ANSWER)})
 
 
 def with_margin(tokens: int, margin: float) -> int:

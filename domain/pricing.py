@@ -7,6 +7,7 @@ geographies, fast modes). Dollars are Decimal, exact.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -82,7 +83,7 @@ PRICES = {
     price.model: price
     for price in (
         Price(model="claude-opus-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("4", "20", "5", "8", "0.20"),)),
-        Price(model="claude-sonnet-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("2", "10", "2.5", "4", "0.10"),)),
+        Price(model="claude-sonnet-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("2", "10", "2.5", "4", "0.20"),)),
         Price(
             model="claude-haiku-5-5",
             as_of=_AS_OF,
@@ -116,6 +117,8 @@ def model_named(name: str) -> str:
     return ALIASES.get(name.lower(), name)
 
 
-def price_of(model: str | None) -> Price | None:
-    """The price of a model; None where none is known."""
-    return PRICES.get(model) if model else None
+def price_of(model: str | None, own: Iterable[Price] = ()) -> Price | None:
+    """The price of a model; None where none is known. own: somebody's own prices, which take the place of these."""
+    if not model:
+        return None
+    return {**PRICES, **{price.model: price for price in own}}.get(model)

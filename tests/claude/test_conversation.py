@@ -10,7 +10,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from claude.turn import CLOSING
-from domain.ceilings import INPUT_MARGIN, TurnBounds, grown, with_margin
+from domain.ceilings import INPUT_MARGIN, LONGEST_ANSWER, TurnBounds, grown, with_margin
 from domain.cycle import CycleStatus, Outcome
 from domain.errors import ErrorCode
 
@@ -64,7 +64,7 @@ async def test_what_cost_nothing_is_tried_again_and_a_lost_answer_is_paid_with_i
         *(("design", state) for state in ("settled", "charged", "settled", "charged", "settled")),
         *(("assess", state) for state in ("charged", "charged", "settled", "settled")),
     ]
-    assert {entry.total_tokens for entry in entries if entry.state == "charged"} == {MOST}
+    assert all(entry.total_tokens == entry.ceiling for entry in entries if entry.state == "charged")
     assert unbooked(entries, house.api.bills) == []
     assert status.tokens == sum(entry.total_tokens for entry in entries) > house.api.billed
 
@@ -136,11 +136,11 @@ async def test_a_prompt_that_was_counted_too_low_widens_the_margin_of_the_next(h
     assert status.outcome is Outcome.COMPLETED
     first, second = house.api.asked[:2]
     margin = grown(INPUT_MARGIN, first.tokens, 2 * first.tokens)
-    assert [asked.body["max_tokens"] for asked in (first, second)] == [
-        MOST - with_margin(first.tokens, INPUT_MARGIN),
-        MOST - with_margin(second.tokens, margin),
-    ]
-    assert unbooked(await house.entries(), house.api.bills) == []
+    assert margin == 1.5
+    entries = await house.entries()
+    assert second.body["max_tokens"] == min(LONGEST_ANSWER, entries[1].ceiling - with_margin(second.tokens, margin))
+    assert entries[1].ceiling >= with_margin(first.tokens, margin) + LONGEST_ANSWER
+    assert unbooked(entries, house.api.bills) == []
 
 
 async def test_an_answer_that_is_larger_than_its_ceiling_is_booked_in_full(house: ClaudeHouse) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from domain.ceilings import (
     ANSWER_ROOM,
     INPUT_MARGIN,
+    LONGEST_ANSWER,
     MAX_TURNS,
     TopUpNeeded,
     TurnBounds,
@@ -81,8 +82,12 @@ def test_a_margin_only_grows_and_then_covers_what_it_did_not(counted: int, bille
     assert with_margin(counted, wider) >= billed
 
 
-@given(tokens=st.integers(0, 100_000), margin=st.floats(0, 5))
-def test_a_turn_has_room_for_an_answer_whatever_its_prompt_has_grown_to(tokens: int, margin: float) -> None:
-    bounds = TurnBounds().for_prompt(tokens, margin)
-    assert bounds.most >= bounds.closing >= with_margin(tokens, margin) + ANSWER_ROOM
-    assert bounds.closing >= TurnBounds().closing
+@given(tokens=st.integers(1, 100_000), margin=st.floats(0, 5))
+def test_a_turn_has_room_for_an_answer_and_for_none_that_could_not_be_written(tokens: int, margin: float) -> None:
+    bounds, prompt = BOUNDS.for_prompt(tokens, margin), with_margin(tokens, margin)
+    assert bounds.most >= bounds.closing >= max(BOUNDS.closing, prompt + ANSWER_ROOM)
+    assert bounds.most in (bounds.closing, prompt + LONGEST_ANSWER)
+
+
+def test_a_prompt_that_nobody_knows_leaves_the_bounds_as_they_are() -> None:
+    assert BOUNDS.for_prompt(0, INPUT_MARGIN) == BOUNDS
