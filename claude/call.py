@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr
 from claude.desk import Tool
 from claude.failures import broken, lost, refusal
 from claude.stream import Block, Heard
+from domain.cycle import MAX_TOKENS
 from domain.errors import ErrorCode, ResearchError
 from domain.pricing import PRICES
 
@@ -88,15 +89,16 @@ class Claude:
         try:
             async with asyncio.timeout(self._patience):
                 counted = await self._client.messages.count_tokens(**question.params())
-        except TimeoutError as error:
-            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not count the prompt in time") from error
+        except (TimeoutError, ValueError) as error:
+            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API did not count the prompt: {error!r}") from error
         except anthropic.APIStatusError as error:
             raise _free(self._told(refusal(error))) from error
         except anthropic.APIConnectionError as error:
             raise _free(broken(error)) from error
-        if not isinstance(counted.input_tokens, int) or counted.input_tokens < 0:
-            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not tell the number of the prompt's tokens")
-        return counted.input_tokens
+        tokens = getattr(counted, "input_tokens", None)
+        if not isinstance(tokens, int) or not 0 < tokens <= MAX_TOKENS:
+            raise ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API counts the prompt's tokens as {tokens!r:.80}")
+        return tokens
 
     async def answer(self, question: Question, max_tokens: int) -> Heard:
         """The whole answer. To be called inside `Billable.request`. Errors: the table of failures.py."""
@@ -128,8 +130,8 @@ class Claude:
                     if isinstance(event, BaseModel):
                         heard.take(event.model_dump(exclude_unset=True, warnings=False))
         except (anthropic.APIError, httpx2.HTTPError, ValueError) as error:
-            # What the prompt was billed is known then, but lowers no charge: all that its ceiling holds beside the
-            # prompt's bound is the answer's, and may have been written; the rest is the margin.
+            # What its prompt was billed is told, and the whole ceiling stays charged all the same: the rest of it is
+            # the answer's, which may have been written to its end, but for what the prompt's bound had to spare.
             why = f"{type(error).__name__}: {str(error)[:500]}"
             raise self._told(lost(f"it broke off, its prompt billed {heard.prompt} tokens: {why}")) from error
         if not heard.complete:

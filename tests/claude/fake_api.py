@@ -117,7 +117,7 @@ class FakeApi:
 
     url: str = ""
     script: Callable[[Asked], Awaitable[Says | Refuses]] = silent
-    count: Callable[[Asked], int | Refuses] = lambda asked: asked.tokens
+    count: Callable[[Asked], object] = lambda asked: asked.tokens
     asked: list[Asked] = field(default_factory=list)
     counted: int = 0
     bills: list[Bill] = field(default_factory=list)

@@ -15,6 +15,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from client.cycles import cycle_input
 from domain.cycle import CycleRequest, CycleResult, CycleStatus, DesignerKind
 from domain.ledger import BudgetInput, DayEntries, Entry, Limits, budget_workflow_id
+from engine.interface import Engine
 from settings import PROJECT, Settings
 from store.cycles import Store
 from tests.metered.house import OPEN_GATES, SILENCE, hasty
@@ -128,9 +129,9 @@ class ClaudeHouse:
                 await asyncio.sleep(0.05)
         return status
 
-    def working(self) -> AbstractAsyncContextManager[None]:
+    def working(self, engine: Engine | None = None) -> AbstractAsyncContextManager[None]:
         """A worker in this process."""
-        return working(self.client, self.scope, self.api.url, self.root, self.store)
+        return working(self.client, self.scope, self.api.url, self.root, self.store, engine)
 
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker in a process of its own, at work. It is for the caller to end."""

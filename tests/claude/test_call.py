@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 from pydantic import SecretStr
 
-from claude.call import Claude, Question
+from claude.call import Claude, Question, at_hand
 from claude.desk import Tool
 from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
 
@@ -235,3 +235,17 @@ async def test_fifty_calls_at_once_do_not_wait_for_each_other(api: FakeApi, clau
     api.script = script
     heard = await asyncio.gather(*(claude.answer(QUESTION, 1_000) for _ in range(50)))
     assert sum(one.usage.total for one in heard if one.usage) == api.billed
+
+
+@pytest.mark.parametrize("told", [None, -1, 0, "many", 10**30, {}, Refuses(200, body="{"), Refuses(200, body="[]")])
+async def test_a_count_that_is_none_is_asked_for_again(api: FakeApi, claude: Claude, told: object) -> None:
+    api.count = lambda asked: told
+    with pytest.raises(ResearchError) as raised:
+        await claude.count(QUESTION)
+    assert raised.value.code is ErrorCode.ANTHROPIC_ERROR
+
+
+def test_a_worker_without_a_key_says_what_to_do() -> None:
+    with pytest.raises(ResearchError, match="Set ANTHROPIC_API_KEY") as raised:
+        at_hand(None)
+    assert raised.value.code is ErrorCode.ANTHROPIC_AUTH

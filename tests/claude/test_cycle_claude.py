@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,22 +12,32 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import Outcome
 from domain.results import Verdict
+from domain.strategy import dump_strategy, load_strategy
+from engine.embedded import EmbeddedEngine
+from engine.interface import Places
+from engine.pool import JobPool
 
 from .fake_api import MODEL, Asked, Refuses, Says
-from .house import HYPOTHESIS, claude_house, unbooked, usual
+from .house import HYPOTHESIS, YAML, claude_house, unbooked, usual
 
 
 async def test_a_cycle_is_designed_and_assessed_by_claude_and_booked_to_the_token(
     temporal_env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with claude_house(temporal_env.client, tmp_path) as house:
+    """On real bars, with the real engine."""
+    written = load_strategy(YAML).strategy.model_copy(update={"name": "claude_range", "hypothesis": HYPOTHESIS})
+    places = Places(artifacts=tmp_path / "artifacts", strategies=tmp_path / "strategies", data=tmp_path / "data")
+    async with AsyncExitStack() as stack:
+        house = await stack.enter_async_context(claude_house(temporal_env.client, tmp_path, staffed=False))
+        pool = stack.enter_context(JobPool(1, tmp_path / "compiled"))
+        await stack.enter_async_context(house.working(EmbeddedEngine(pool, places)))
         cycle = await house.start()
-        result = await asyncio.wait_for(cycle.result(), 60)
+        result = await asyncio.wait_for(cycle.result(), 120)
         status, entries = await house.status(cycle), await house.entries()
 
         assert (result.outcome, result.verdict, status.hypothesis) == (Outcome.COMPLETED, Verdict.POOR, HYPOTHESIS)
         assert result.strategy
-        assert (tmp_path / "strategies" / result.strategy.path).read_text().startswith("name: claude_range")
+        assert (places.strategies / result.strategy.path).read_text() == dump_strategy(written)
         assert [(one.asked.phase, one.asked.turn) for one in house.api.bills] == [
             *(("design", turn) for turn in (1, 2, 3)),
             *(("assess", turn) for turn in (1, 2)),

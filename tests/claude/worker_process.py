@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from engine.interface import Engine
 from settings import Settings
 from store.cycles import Store
 from tests.metered.engine import InstantEngine
@@ -26,17 +27,17 @@ from .fake_api import KEY
 
 
 @asynccontextmanager
-async def working(client: Client, queue: str, url: str, root: Path, store: Store) -> AsyncIterator[None]:
-    """Both workers, all as it is but an instant engine."""
-    settings = Settings(
-        home=root, task_queue=queue, anthropic_api_key=SecretStr(KEY), anthropic_base_url=url, strategies_dir=None
-    )
+async def working(
+    client: Client, queue: str, url: str, root: Path, store: Store, engine: Engine | None = None
+) -> AsyncIterator[None]:
+    """Both workers, all as it is; without an engine the instant one."""
+    settings = Settings(home=root, task_queue=queue, anthropic_api_key=SecretStr(KEY), anthropic_base_url=url)
     claude = claude_at(settings)
     assert claude
     try:
         async with (
             orchestrator(client, queue, orchestrator_activities(client, settings, store, claude)),
-            engine_worker(client, settings.engine_queue, InstantEngine(), processes=8),
+            engine_worker(client, settings.engine_queue, engine or InstantEngine(), processes=8),
         ):
             yield
     finally:
