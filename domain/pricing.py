@@ -83,7 +83,7 @@ PRICES = {
     price.model: price
     for price in (
         Price(model="claude-opus-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("4", "20", "5", "8", "0.20"),)),
-        Price(model="claude-sonnet-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("2", "10", "2.5", "4", "0.20"),)),
+        Price(model="claude-sonnet-5-5", as_of=_AS_OF, source=_SOURCE, rates=(_rates("2", "10", "2.5", "4", "0.10"),)),
         Price(
             model="claude-haiku-5-5",
             as_of=_AS_OF,

@@ -25,7 +25,7 @@ def test_each_class_of_tokens_costs_its_own_rate() -> None:
         cache_read=million,
         output=million,
     )
-    assert price.cost(usage) == Decimal("2") + Decimal("2.5") + Decimal("4") + Decimal("0.20") + Decimal("10")
+    assert price.cost(usage) == Decimal("2") + Decimal("2.5") + Decimal("4") + Decimal("0.10") + Decimal("10")
 
 
 def test_a_prompt_over_the_tier_costs_the_dearer_rate_for_every_token() -> None:
