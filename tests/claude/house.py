@@ -114,7 +114,7 @@ class ClaudeHouse:
 
     async def entries(self) -> list[Entry]:
         """The ledger's calls of the present day, in order."""
-        ledger = self.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(self.scope))
+        ledger: WorkflowHandle[BudgetWorkflow, None] = self.client.get_workflow_handle(budget_workflow_id(self.scope))
         day: DayEntries = await ledger.query(BudgetWorkflow.entries)
         return sorted(day.entries, key=lambda entry: (entry.run_id, entry.seq))
 

@@ -45,14 +45,17 @@ async def ended(house: ClaudeHouse, cycle: Cycle) -> CycleStatus:
 
 
 async def test_what_cost_nothing_is_tried_again_and_a_lost_answer_is_paid_with_its_ceiling(house: ClaudeHouse) -> None:
+    soon = (("retry-after-ms", "5"),)
+
     async def script(asked: Asked) -> Says | Refuses:
+        if asked.nth <= 10:
+            return Refuses(529, "overloaded_error", headers=soon)
         faults: dict[int, Says | Refuses] = {
-            1: Refuses(429, "rate_limit_error", headers=(("retry-after-ms", "20"),)),
-            2: Refuses(529, "overloaded_error"),
-            4: Says(fault=Fault.DROP),
-            6: Says(fault=Fault.CUT),
-            8: Refuses(500, body="<html>Bad Gateway</html>"),
-            9: Says(fault=Fault.ERROR),
+            11: Refuses(429, "rate_limit_error", headers=soon),
+            13: Says(fault=Fault.DROP),
+            15: Says(fault=Fault.CUT),
+            17: Refuses(500, body="<html>Bad Gateway</html>"),
+            18: Says(fault=Fault.ERROR),
         }
         return faults.get(asked.nth) or usual(asked)
 

@@ -111,6 +111,30 @@ async def test_whenever_a_worker_is_killed_its_call_is_charged_and_no_recorded_t
     assert sorted(set(turns)) == sorted(TURNS)
 
 
+async def test_a_worker_that_is_shut_down_in_mid_call_leaves_it_charged_and_another_goes_on(
+    temporal_env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async def script(asked: Asked) -> Says | Refuses:
+        says = usual(asked)
+        return replace(says, before=house.api.released.wait) if asked.nth == 2 else says
+
+    async with claude_house(temporal_env.client, tmp_path, staffed=False) as house:
+        house.api.script = script
+        async with house.working():
+            cycle = await house.start()
+            await house.api.until(lambda: len(house.api.asked) == 2)
+        async with house.working():
+            result = await asyncio.wait_for(cycle.result(), 60)
+            house.api.released.set()
+            await house.api.until(lambda: house.api.under_way == 0)
+            entries = await house.entries()
+
+    assert result.outcome is Outcome.COMPLETED
+    assert [entry.state for entry in entries] == ["settled", "charged", *["settled"] * 4]
+    assert house.api.billed < sum(entry.total_tokens for entry in entries)
+    assert len(house.api.bills) == 6
+
+
 async def test_cycles_at_once_keep_to_the_days_limit_and_none_is_designed_that_cannot_be_assessed(
     temporal_env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
