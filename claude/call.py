@@ -15,7 +15,7 @@ from anthropic.types import RawMessageStreamEvent
 from pydantic import BaseModel, SecretStr
 
 from claude.desk import Tool
-from claude.failures import broken, lost, refusal
+from claude.failures import broken, late, lost, refusal
 from claude.stream import Block, Heard
 from domain.cycle import MAX_TOKENS
 from domain.errors import ErrorCode, ResearchError
@@ -108,9 +108,7 @@ class Claude:
             async with asyncio.timeout(self._patience):
                 await self._listen(question, max_tokens, heard)
         except TimeoutError as error:
-            raise ResearchError(
-                ErrorCode.ANTHROPIC_TIMEOUT, f"Claude did not answer to the end within {self._patience:g} s"
-            ) from error
+            raise late(f"it did not come to its end within {self._patience:g} s") from error
         log.debug("answered: %s", heard)
         return heard
 
@@ -156,5 +154,5 @@ def at_hand(claude: Claude | None) -> Claude:
 
 def _free(error: ResearchError) -> ResearchError:
     if error.code in (ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT):
-        return ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The prompt could not be counted. {error.message}")
+        return ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not count the prompt, which costs nothing")
     return error

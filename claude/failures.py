@@ -20,6 +20,9 @@ LONGEST_WAIT = timedelta(hours=6)
 MAX_WORDS = 500
 """Characters of the API's own words in our messages."""
 
+_AGAIN_LATER = "It is asked again; see status.claude.com if that lasts."
+_CHARGED = "It may have been billed, so its ceiling is charged. If it goes on so, see status.claude.com."
+
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 _SPEND_LIMITS = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
@@ -44,9 +47,15 @@ def refusal(error: APIStatusError) -> ResearchError:
             "reset, and start the cycle again.",
         )
     if status == 429:
-        return ResearchError(ErrorCode.ANTHROPIC_RATE_LIMITED, f"The API limits the rate: {words}", _wait(error))
+        return ResearchError(
+            ErrorCode.ANTHROPIC_RATE_LIMITED,
+            f"The API limits the rate: {words}. It is asked again when it allows it; fewer cycles at once help.",
+            _wait(error),
+        )
     if status >= 500 or status in _AGAIN:
-        return ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API answered {status}: {words}", _wait(error))
+        return ResearchError(
+            ErrorCode.ANTHROPIC_ERROR, f"The API answered {status}: {words}. {_AGAIN_LATER}", _wait(error)
+        )
     if status in (401, 403, 407):
         return ResearchError(
             ErrorCode.ANTHROPIC_AUTH,
@@ -65,16 +74,23 @@ def broken(error: APIConnectionError) -> ResearchError:
     what = f"{type(cause).__name__}: {cause}" if cause else str(error)
     if isinstance(cause, _NEVER_SENT):
         return ResearchError(
-            ErrorCode.ANTHROPIC_ERROR, f"The API could not be reached at {error.request.url.host}: {what[:MAX_WORDS]}"
+            ErrorCode.ANTHROPIC_ERROR,
+            f"The API could not be reached at {error.request.url.host}: {what[:MAX_WORDS]}. It is asked again; check the "
+            "network and ANTHROPIC_BASE_URL if that lasts.",
         )
     if isinstance(error, anthropic.APITimeoutError):
-        return ResearchError(ErrorCode.ANTHROPIC_TIMEOUT, "The API took the request, and did not answer in time")
+        return late("the API took the request, and did not answer in time")
     return lost(f"the connection broke before an answer: {what[:MAX_WORDS]}")
 
 
 def lost(what: str) -> ResearchError:
     """Of a request that may have been billed, and whose answer is not known."""
-    return ResearchError(ErrorCode.ANSWER_LOST, f"The answer was lost: {what}")
+    return ResearchError(ErrorCode.ANSWER_LOST, f"The answer was lost: {what}. {_CHARGED}")
+
+
+def late(what: str) -> ResearchError:
+    """Of the same, for want of time."""
+    return ResearchError(ErrorCode.ANTHROPIC_TIMEOUT, f"No answer from Claude: {what}. {_CHARGED}")
 
 
 def _from_api(body: object) -> bool:
