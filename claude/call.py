@@ -15,7 +15,7 @@ from anthropic.types import RawMessageStreamEvent
 from pydantic import BaseModel, SecretStr
 
 from claude.desk import Tool
-from claude.failures import broken, late, lost, refusal
+from claude.failures import broken, free, late, lost, refusal
 from claude.stream import Block, Heard
 from domain.cycle import MAX_TOKENS
 from domain.errors import ErrorCode, ResearchError
@@ -92,9 +92,9 @@ class Claude:
         except (TimeoutError, ValueError) as error:
             raise ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API did not count the prompt: {error!r}") from error
         except anthropic.APIStatusError as error:
-            raise _free(self._told(refusal(error))) from error
+            raise free(self._told(refusal(error))) from error
         except anthropic.APIConnectionError as error:
-            raise _free(broken(error)) from error
+            raise free(broken(error)) from error
         tokens = getattr(counted, "input_tokens", None)
         if not isinstance(tokens, int) or not 0 < tokens <= MAX_TOKENS:
             raise ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API counts the prompt's tokens as {tokens!r:.80}")
@@ -150,9 +150,3 @@ def at_hand(claude: Claude | None) -> Claude:
             "start the cycle with --designer offline.",
         )
     return claude
-
-
-def _free(error: ResearchError) -> ResearchError:
-    if error.code in (ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT):
-        return ResearchError(ErrorCode.ANTHROPIC_ERROR, "The API did not count the prompt, which costs nothing")
-    return error

@@ -75,8 +75,8 @@ def broken(error: APIConnectionError) -> ResearchError:
     if isinstance(cause, _NEVER_SENT):
         return ResearchError(
             ErrorCode.ANTHROPIC_ERROR,
-            f"The API could not be reached at {error.request.url.host}: {what[:MAX_WORDS]}. It is asked again; check the "
-            "network and ANTHROPIC_BASE_URL if that lasts.",
+            f"The API could not be reached at {error.request.url.host}: {what[:MAX_WORDS]}. It is asked again; check "
+            "the network and ANTHROPIC_BASE_URL if that lasts.",
         )
     if isinstance(error, anthropic.APITimeoutError):
         return late("the API took the request, and did not answer in time")
@@ -91,6 +91,14 @@ def lost(what: str) -> ResearchError:
 def late(what: str) -> ResearchError:
     """Of the same, for want of time."""
     return ResearchError(ErrorCode.ANTHROPIC_TIMEOUT, f"No answer from Claude: {what}. {_CHARGED}")
+
+
+def free(error: ResearchError) -> ResearchError:
+    """The same of a request that is never billed, whatever became of it."""
+    if error.code in (ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT):
+        what = error.message.removesuffix(_CHARGED)
+        return ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The prompt could not be counted. {what}{_AGAIN_LATER}")
+    return error
 
 
 def _from_api(body: object) -> bool:
