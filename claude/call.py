@@ -24,6 +24,9 @@ from domain.pricing import PRICES
 PATIENCE = 120.0
 """Seconds for one call, from the request to the last word of the answer."""
 
+COUNTING = 15.0
+"""Seconds for the count before it, so that both fit into an attempt of the activity."""
+
 CONNECTING = 10.0
 """Seconds for a connection; without one nothing is asked."""
 
@@ -87,7 +90,7 @@ class Claude:
         Errors: those that cost nothing; what would else be a lost answer is anthropic_error.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(min(self._patience, COUNTING)):
                 counted = await self._client.messages.count_tokens(**question.params())
         except (TimeoutError, ValueError) as error:
             raise ResearchError(ErrorCode.ANTHROPIC_ERROR, f"The API did not count the prompt: {error!r}") from error
@@ -131,14 +134,18 @@ class Claude:
             # What its prompt was billed is told, and the whole ceiling stays charged all the same: the rest of it is
             # the answer's, which may have been written to its end, but for what the prompt's bound had to spare.
             why = f"{type(error).__name__}: {str(error)[:500]}"
-            raise self._told(lost(f"it broke off, its prompt billed {heard.prompt} tokens: {why}")) from error
+            raise self._told(lost(f"it broke off after {_so_far(heard)}: {why}")) from error
         if not heard.complete:
-            raise lost(f"it broke off before its end, its prompt billed {heard.prompt} tokens")
+            raise lost(f"it came to an early end, after {_so_far(heard)}")
 
     def _told(self, error: ResearchError) -> ResearchError:
         """The failure in words that do not hold the key, should the API have repeated it."""
         message = error.message.replace(self._key.get_secret_value(), "[the key]")
         return ResearchError(error.code, message, error.retry_after)
+
+
+def _so_far(heard: Heard) -> str:
+    return "no word" if heard.prompt is None else f"it told that its prompt is billed {heard.prompt:,} tokens"
 
 
 def at_hand(claude: Claude | None) -> Claude:
