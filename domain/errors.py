@@ -57,6 +57,14 @@ COSTS_NOTHING = frozenset(
 )
 """Failures of a model's turn that prove that nothing was billed. After any other one its ceiling stays charged."""
 
+HANDED_OVER = "handed_over"
+"""An engine's attempt ended because its worker shuts down. No failure: the cycle schedules the work anew at once, with
+what the attempt had reached, so that it counts toward no attempts. An ApplicationError's type, as the next one.
+"""
+
+LEFT_RUNNING = "left_running"
+"""A cancelled activity could not end what it had begun at a service. The message says what may still run there."""
+
 
 class ResearchError(Exception):
     """A failure with a code. The message says what was tried, what came back, and what to do next."""

@@ -11,7 +11,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from domain.errors import ErrorCode
+    from domain.errors import HANDED_OVER, LEFT_RUNNING, ErrorCode
+    from engine.handover import Handover
     from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
@@ -25,6 +26,12 @@ _SILENT = {
 """What it means when an activity was never heard of again: a model may have been called, an engine was not there."""
 
 
+_DEFECT = (
+    "Look into the log of the worker that ran it (is it of this version?), and start the cycle again; if it stays, "
+    "report it with that log."
+)
+
+
 class CycleFailed(Exception):
     """An activity, or a phase, failed. retry_after: how long the one that was asked wants to be left alone."""
 
@@ -35,6 +42,10 @@ class CycleFailed(Exception):
         self.retry_after = retry_after
 
 
+class LeftRunning(Exception):
+    """A cancelled activity could not end what it had begun at a service. Says what may still run there."""
+
+
 async def call(
     activity: str,
     argument: object,
@@ -43,17 +54,28 @@ async def call(
     task_queue: str | None = None,
     summary: str | None = None,
 ) -> R:
-    """Run an activity to its end by its policy. Raises CycleFailed, or the cancel as it came."""
+    """Run an activity to its end by its policy. Raises CycleFailed, LeftRunning, or the cancel as it came.
+
+    An attempt whose worker shut down in an orderly way is made anew at once, and is told what that one had reached: it
+    counts toward nothing, so that no number of restarts fails a cycle.
+    """
     while True:
         try:
             result: R = await workflow.execute_activity(
                 activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
             )
         except ActivityError as error:
-            if _cut_by_reset(error):
-                continue
-            raise failure_of(error, activity) from error
-        return result
+            ended = error.cause if isinstance(error.cause, ApplicationError) else None
+            if ended and ended.type == LEFT_RUNNING and _cancelled():
+                raise LeftRunning(ended.message) from error
+            if ended and ended.type == HANDED_OVER and isinstance(argument, Handover):
+                argument = argument.after(ended.details)
+            elif not _cut_by_reset(error):
+                raise failure_of(error, activity) from error
+            if _cancelled():
+                raise asyncio.CancelledError from error  # It met the cancel: nothing is begun anew.
+        else:
+            return result
 
 
 async def undisturbed(work: Coroutine[None, None, None]) -> None:
@@ -70,14 +92,15 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     cause = error.cause
     if _cut_by_reset(error):
         return CycleFailed(
-            _SILENT.get(activity, ErrorCode.INTERNAL_ERROR), f"{activity}: the cycle was reset while it ran"
+            _SILENT.get(activity, ErrorCode.INTERNAL_ERROR),
+            f"{activity}: the cycle was reset while it ran, and its answer is lost. Start the cycle again.",
         )
     if isinstance(cause, ActivityTimeout):
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
         if cause.type is not None and cause.type in set(ErrorCode):
             return CycleFailed(ErrorCode(cause.type), cause.message, cause.next_retry_delay)
-        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}")
+        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}. {_DEFECT}")
     raise error
 
 
@@ -86,6 +109,12 @@ def _cut_by_reset(error: ActivityError) -> bool:
     cause = error.cause
     failure = cause.failure if isinstance(cause, FailureError) else None
     return failure is not None and failure.HasField("reset_workflow_failure_info")
+
+
+def _cancelled() -> bool:
+    """Whether the cancel that ended an activity was meant for all that this task does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _silence(activity: str, cause: ActivityTimeout) -> str:
