@@ -94,7 +94,7 @@ def orchestrator_activities(client: Client, settings: Settings, store: Store) ->
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
     records = RecordActivities(store, files)
-    budget = BudgetActivities(client)
+    budget = BudgetActivities(client, records)
     return [
         DesignActivity(store, files, places(settings)).design,
         AssessActivity().assess,

@@ -40,7 +40,7 @@ def files_in(root: Path) -> StrategyFiles:
 async def working(client: Client, queue: str, url: str, root: Path, store: Store) -> AsyncIterator[None]:
     """Both workers, with metered turns, an instant engine, and all else as it is."""
     turns, records = MeteredTurns(url, files_in(root)), RecordActivities(store, files_in(root))
-    budget = BudgetActivities(client)
+    budget = BudgetActivities(client, records)
     activities: list[Activity] = [
         turns.design,
         turns.assess,

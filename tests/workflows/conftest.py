@@ -177,7 +177,8 @@ async def open_house(
     faults = Faults()
     engine = FaultyEngine(EmbeddedEngine(pool, places), places, faults)
     turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(), faults)
-    records, budget = RecordActivities(store, files), BudgetActivities(client)
+    records = RecordActivities(store, files)
+    budget = BudgetActivities(client, records)
     offered: dict[str, Activity] = {
         "design": turns.design,
         "assess": turns.assess,
