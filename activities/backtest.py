@@ -17,5 +17,6 @@ class BacktestActivity:
     @activity.defn(name="backtest")
     async def backtest(self, work: BacktestWork) -> BacktestResult:
         """Backtest a model. A retry finds the finished backtest, or makes it anew with the same result."""
-        async with engine_job() as report:
-            return await self._engine.backtest(work.job, report, earlier_progress(work))
+        earlier = earlier_progress(work)
+        async with engine_job(self._engine, earlier) as report:
+            return await self._engine.backtest(work.job, report, earlier)

@@ -17,5 +17,6 @@ class TrainActivity:
     @activity.defn(name="train")
     async def train(self, work: TrainWork) -> TrainingResult:
         """Train a model. A retry resumes or finds the finished model, and never begins a second training."""
-        async with engine_job() as report:
-            return await self._engine.train(work.job, report, earlier_progress(work))
+        earlier = earlier_progress(work)
+        async with engine_job(self._engine, earlier) as report:
+            return await self._engine.train(work.job, report, earlier)
