@@ -46,6 +46,11 @@ class NamedPeriods:
     backtest: Period | None = None
 
 
+def named_periods(training: tuple[date | None, date | None], backtest: tuple[date | None, date | None]) -> NamedPeriods:
+    """The settings' periods from their first and last days, of which there are both or neither."""
+    return NamedPeriods(*(Period(start, end) if start and end else None for start, end in (training, backtest)))
+
+
 @dataclass(frozen=True)
 class Periods:
     """What a cycle uses. asset_class: of our own bars, where there are any."""
