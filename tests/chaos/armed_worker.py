@@ -19,12 +19,13 @@ import workflows.budget
 from engine.pool import JobPool
 from settings import Settings
 from store.cycles import Store
+from tests.metered.house import SILENCE
 from tests.metered.worker_process import store_in, working
 from workflows.policies import SWEEP, ActivityPolicy
 
 from .awaits import awaits
 from .death import Moment, arm
-from .house import SILENCE, House
+from .house import House
 
 
 class Kind(StrEnum):

@@ -24,7 +24,7 @@ from settings import PROJECT, Settings
 from store import database
 from store.cycles import Store
 from store.strategies import StrategyFiles
-from tests.metered.house import OPEN_GATES, SILENCE, hasty
+from tests.metered.house import OPEN_GATES, hasty
 from worker import engine_worker, orchestrator, orchestrator_activities, places
 from workflows.budget import BudgetWorkflow
 from workflows.cycle_input import CycleInput

@@ -17,7 +17,7 @@ from domain.cycle import CYCLE_WORKFLOW, AdmissionState, CallUsage, CycleRequest
 from domain.ledger import Closed, Limits
 from engine.pool import JobPool
 from tests.metered.books import differences
-from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
+from tests.metered.house import ENVELOPE, MeteredHouse, metered_house
 from tests.metered.provider import MODEL, Call, Deed
 from tests.metered.test_lost_ledger import deleted, known, listed
 from workflows.research_cycle import ResearchCycleWorkflow
@@ -87,33 +87,54 @@ class Doom:
 
 
 Story = Callable[[Doom], Awaitable[None]]
+Request = Callable[[House], CycleRequest]
 
 
-async def offline(doom: Doom) -> None:
+async def designed(doom: Doom) -> None:
     """A whole cycle with its design; the worker of all but the engine dies."""
-    await _whole(doom, Kind.ORCHESTRATOR, "offline", lambda house: house.request(strategy=None, seed=3))
+    await _whole(doom, Kind.ORCHESTRATOR, "designed", lambda house: house.request(strategy=None, seed=3))
+
+
+async def orchestrator(doom: Doom) -> None:
+    """A whole cycle with a finished strategy; the worker of all but the engine dies."""
+    await _whole(doom, Kind.ORCHESTRATOR, "finished", finished)
 
 
 async def engine(doom: Doom) -> None:
-    """A whole cycle with a finished strategy; the worker of training and backtest dies."""
-    await _whole(doom, Kind.ENGINE, "engine", lambda house: house.request(seed=5))
+    """The same; the worker of training and backtest dies."""
+    await _whole(doom, Kind.ENGINE, "finished", finished)
 
 
-async def _whole(doom: Doom, kind: Kind, name: str, request: Callable[[House], CycleRequest]) -> None:
-    bench = doom.bench
-    if name not in bench.twins:
-        async with house_in(doom.root / "twin", bench.client) as house, house.orchestrator(), house.engine(bench.pool):
-            bench.twins[name] = figures(await _ended(house, await house.start(request(house))))
-            assert bench.twins[name]["outcome"] == Outcome.COMPLETED
-    async with house_in(doom.root, bench.client) as house, AsyncExitStack() as living:
+async def _whole(doom: Doom, kind: Kind, twin: str, request: Request) -> None:
+    expected = await twin_of(doom.bench, doom.root, twin, request)
+    async with house_in(doom.root, doom.bench.client) as house, AsyncExitStack() as living:
         dying, surviving = _workers(doom, kind, house)
         await living.enter_async_context(surviving)
         async with dying as worker:
             going = await doom.met(worker, _begun_and_ended(house, request(house)))
             await living.enter_async_context(_replacement(doom, kind, house))
             status = await asyncio.wait_for(going, PATIENCE)
-        assert figures(status) == bench.twins[name]
-        await _nothing_left(house, status, trainings=1)
+        assert figures(status) == expected
+        await nothing_left(house, status, trainings=1)
+
+
+async def twin_of(bench: Bench, root: Path, name: str, request: Request) -> dict[str, Any]:
+    """The figures of an undisturbed cycle, made once."""
+    if name not in bench.twins:
+        async with house_in(root / "twin", bench.client) as house, house.orchestrator(), house.engine(bench.pool):
+            bench.twins[name] = figures(await _begun_and_ended(house, request(house)))
+            assert bench.twins[name]["outcome"] == Outcome.COMPLETED
+    return bench.twins[name]
+
+
+def finished(house: House) -> CycleRequest:
+    """A cycle with a finished strategy."""
+    return house.request(seed=5)
+
+
+async def finished_twin(bench: Bench, root: Path) -> dict[str, Any]:
+    """The figures that every `finished` cycle has as the first one of its store."""
+    return await twin_of(bench, root, "finished", finished)
 
 
 async def cancel(doom: Doom) -> None:
@@ -147,7 +168,7 @@ async def _cancelled(doom: Doom, kind: Kind) -> None:
             await living.enter_async_context(_replacement(doom, kind, house))
             status = await asyncio.wait_for(going, PATIENCE)
         assert (status.outcome, status.stopped_in, status.reason) == (Outcome.CANCELLED, Phase.TRAINING, "enough")
-        await _nothing_left(house, status, trainings=0)
+        await nothing_left(house, status, trainings=0)
 
 
 async def metered(doom: Doom) -> None:
@@ -205,7 +226,9 @@ async def lost(doom: Doom) -> None:
         house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
         await house.open_ledger(tokens=2 * ENVELOPE)
         holding, _ = await house.start()
-        await house.provider.until(lambda: any((call.phase, call.turn) == ("assess", 3) for call in house.provider.calls))
+        await house.provider.until(
+            lambda: any((call.phase, call.turn) == ("assess", 3) for call in house.provider.calls)
+        )
         run_id = (await house.balance()).active[0].run_id
         await holding.signal(ResearchCycleWorkflow.closed, Closed(key="another", cycle_id=holding.id, run_id=run_id))
         await listed(house, holding, "ExecutionStatus = 'Running'")
@@ -235,17 +258,14 @@ async def forgotten(doom: Doom) -> None:
 
 
 STORIES: dict[str, Story] = {
-    story.__name__: story for story in (offline, engine, cancel, cancel_in_engine, metered, swept, lost, forgotten)
+    story.__name__: story
+    for story in (designed, orchestrator, engine, cancel, cancel_in_engine, metered, swept, lost, forgotten)
 }
 
 
 async def _begun_and_ended(house: House, request: CycleRequest) -> CycleStatus:
-    return await _ended(house, await house.start(request))
-
-
-async def _ended(house: House, started: tuple[Cycle, Any]) -> CycleStatus:
     """What the store has of the cycle in the end."""
-    cycle, _ = started
+    cycle, _ = await house.start(request)
     await cycle.result()
     status = house.store.get(cycle.id)
     assert status
@@ -264,7 +284,7 @@ def _replacement(doom: Doom, kind: Kind, house: House) -> AbstractAsyncContextMa
     return house.orchestrator() if kind is Kind.ORCHESTRATOR else house.engine(doom.bench.pool)
 
 
-async def _nothing_left(house: House, status: CycleStatus, trainings: int) -> None:
+async def nothing_left(house: House, status: CycleStatus, trainings: int) -> None:
     """The ledger holds nothing, the store has the run once, and there are so many published trainings."""
     balance = await house.balance()
     assert (balance.active, balance.waiting, balance.tokens_held, balance.tokens_charged) == ((), (), 0, 0)
@@ -304,7 +324,7 @@ async def _terminated_in_a_call(house: MeteredHouse) -> Cycle:
 async def _refused_until_restart(
     doom: Doom, house: MeteredHouse, worker: asyncio.subprocess.Process, living: AsyncExitStack
 ) -> tuple[Any, ...]:
-    """Deletes the ledger; another cycle must not get a new one, until a person restarts it. What that one takes over."""
+    """The ledger is deleted, and another cycle gets no new one until a person restarts it. What that one takes over."""
     await deleted(house.client, house.ledger.id)
     going = await doom.met(worker, house.start(queue=True))
     await living.enter_async_context(house.working())
