@@ -25,7 +25,8 @@ class AssessActivity:
             check_envelope(turn.granted_run_id)
             if turn.status.request.designer is not DesignerKind.OFFLINE:
                 raise ResearchError(
-                    ErrorCode.INTERNAL_ERROR, f"this worker has no assessor {turn.status.request.designer.value!r}"
+                    ErrorCode.INTERNAL_ERROR,
+                    f"this worker has no assessor {turn.status.request.designer.value!r}; use --designer offline",
                 )
             async with beating("assessing the results"):
                 return await asyncio.to_thread(_assess_offline, turn.status)

@@ -1,5 +1,6 @@
 """Error codes and the exceptions that carry them. The codes are stable: they are what people see and alert on."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -67,13 +68,17 @@ LEFT_RUNNING = "left_running"
 
 
 class ResearchError(Exception):
-    """A failure with a code. The message says what was tried, what came back, and what to do next."""
+    """A failure with a code. The message says what was tried, what came back, and what to do next.
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    retry_after: how long the one that was asked wants to be left alone, where it says so.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type["ResearchError"], tuple[ErrorCode, str]]:
+    def __reduce__(self) -> tuple[type["ResearchError"], tuple[ErrorCode, str, timedelta | None]]:
         # Exceptions cross from the engine's processes by pickle, which would call __init__ with the message alone.
-        return (ResearchError, (self.code, self.message))
+        return (ResearchError, (self.code, self.message, self.retry_after))
