@@ -49,7 +49,7 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 """A killed worker leaves its cached workflows silent for this long."""
 
 JOBS_AT_SERVICE = 10
-"""How many jobs one worker has waiting at a service. To wait takes no process and hardly any memory, and the service says
+"""How many jobs one worker has waiting at a service. To wait takes no process and little memory, and the service says
 itself when it has no free worker; but each of them polls and beats."""
 
 PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "annotated_types", "workflows")
