@@ -29,15 +29,16 @@ from .house import House
 
 
 class Kind(StrEnum):
-    """What the process works on: everything but engine jobs, engine jobs alone, or a metered house."""
+    """What the process works on: all but engine jobs, engine jobs alone, those at a service, or a metered house."""
 
     ORCHESTRATOR = "orchestrator"
     ENGINE = "engine"
+    SERVICE = "service"
     METERED = "metered"
 
 
 class Armed(BaseModel):
-    """Which house, and where to die. provider: of a metered house."""
+    """Which house, and where to die. url: of a metered house's provider, or of the service."""
 
     kind: Kind
     place: str
@@ -47,7 +48,7 @@ class Armed(BaseModel):
     queue: str
     root: Path
     cache: Path
-    provider: str = ""
+    url: str = ""
 
 
 def hasty_sweep() -> ActivityPolicy:
@@ -60,7 +61,7 @@ async def _work(armed: Armed) -> None:
     async with AsyncExitStack() as stack:
         if armed.kind is Kind.METERED:
             store = store_in(armed.root)
-            worker = working(client, armed.queue, armed.provider, armed.root, store)
+            worker = working(client, armed.queue, armed.url, armed.root, store)
             await stack.enter_async_context(worker)
         else:
             settings = Settings(home=armed.root, task_queue=armed.queue)
@@ -68,6 +69,8 @@ async def _work(armed: Armed) -> None:
             if armed.kind is Kind.ENGINE:
                 pool = stack.enter_context(JobPool(1, armed.cache))
                 await stack.enter_async_context(house.engine(pool))
+            elif armed.kind is Kind.SERVICE:
+                await stack.enter_async_context(house.at_service(armed.url))
             else:
                 await stack.enter_async_context(house.orchestrator())
         sys.stdout.write("ready\n")

@@ -20,6 +20,8 @@ from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, Desi
 from domain.ledger import BudgetStatus, budget_workflow_id
 from engine.embedded import EmbeddedEngine
 from engine.pool import JobPool
+from engine.service.client import Service
+from engine.service.engine import ServiceEngine
 from settings import PROJECT, Settings
 from store import database
 from store.cycles import Store
@@ -33,6 +35,10 @@ from workflows.research_cycle import ResearchCycleWorkflow
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 
 SMALL = PROJECT / "tests" / "workflows" / "small_strategy.yaml"
+PATIENCE = 1.0
+POLL = 0.1
+"""Seconds that a service has for an answer, and between two polls."""
+
 TASK_TIMEOUT = timedelta(seconds=2)
 """After which a workflow's task is taken for lost, with the worker that had it."""
 
@@ -62,6 +68,14 @@ class House:
         """The worker of training and backtest, in this process."""
         engine = EmbeddedEngine(pool, places(self.settings))
         return engine_worker(self.client, self.settings.engine_queue, engine, 1)
+
+    @asynccontextmanager
+    async def at_service(self, url: str) -> AsyncIterator[None]:
+        """The worker of training and backtest that has them done by the service, in this process."""
+        async with Service(url, patience=PATIENCE) as service:
+            engine = ServiceEngine(service, places(self.settings), None, POLL)
+            async with engine_worker(self.client, self.settings.engine_queue, engine, 4):
+                yield
 
     def request(self, **changes: object) -> CycleRequest:
         """A small, quick cycle that no gate stops, with a finished strategy."""
@@ -109,9 +123,9 @@ class House:
 
 
 @asynccontextmanager
-async def house_in(root: Path, client: Client) -> AsyncIterator[House]:
-    """A house in this folder, without a worker yet."""
-    settings = Settings(home=root, task_queue=f"chaos-{uuid.uuid4().hex[:8]}", max_active_cycles=3)
+async def house_in(root: Path, client: Client, active: int = 3) -> AsyncIterator[House]:
+    """A house in this folder, without a worker yet. active: how many cycles its ledger lets run at once."""
+    settings = Settings(home=root, task_queue=f"chaos-{uuid.uuid4().hex[:8]}", max_active_cycles=active)
     store = Store.open(settings.store_url, migrate=True)
     try:
         yield House(client, settings, store)

@@ -15,7 +15,8 @@ import workflows.budget
 from .armed_worker import hasty_sweep
 from .awaits import Await, awaits
 from .death import Moment
-from .scenarios import STORIES, Bench, Doom
+from .scenarios import Bench, Doom
+from .stories import STORIES
 
 TABLE = Path(__file__).with_name("awaits.tsv")
 A_DAY = 2
