@@ -1,5 +1,6 @@
 """Single values as people read them: percent, times in their zone, money, and untrusted text made harmless."""
 
+import contextlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -47,8 +48,12 @@ def money(value: Decimal | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """A time in the reader's own zone, to the second."""
-    return NONE if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    """A time in the reader's own zone, to the second; as it is where that zone's calendar does not reach."""
+    if value is None:
+        return NONE
+    with contextlib.suppress(OverflowError):
+        value = value.astimezone()
+    return value.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def duration(value: timedelta) -> str:
