@@ -143,11 +143,12 @@ async def _show(settings: "Settings", cycle: str) -> "CycleView":
 
     try:
         client = await cycles.reach(settings)
-    except CommandError:
+    except CommandError as away:
         try:
             recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle)
-        except ResearchError:
-            recorded = None
+        except ResearchError as error:
+            message = f"{away.message} The store does not tell of it either: {error.message}"
+            raise CommandError(away.exit_code, away.code, message, away.next_step) from error
         if recorded is None:
             raise
         return view(recorded, None, places_of(recorded, settings))
