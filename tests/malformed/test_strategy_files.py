@@ -1,6 +1,5 @@
 """Strategy files that chance or malice wrote: what is wrong is told with its line, and nothing of them is kept."""
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from client.exits import ExitCode
 from engine.bars import SAMPLES
 
 from .conftest import Tried, files, typed
+from .trees import changed
 
 KNOWN = [
     path.read_text()
@@ -33,31 +33,6 @@ SPLICES = (
     b"{" * 200, b"- " * 200, b"'", b'"\\x', b"|", b"9" * 10_000, b"1e999", b".nan", b"0o17", b"a" * 300_000,
     "\U0001f600\u2028\u202e".encode(), DEEP.encode(), BOMB.encode(),
 )  # fmt: skip
-LEAVES = st.sampled_from(
-    [
-        None,
-        True,
-        -1,
-        0,
-        10**30,
-        1.5,
-        float("nan"),
-        float("inf"),
-        -1e308,
-        "",
-        "x",
-        "../../x",
-        "x" * 9_000,
-        "1",
-        "\0",
-        "\u202e",
-    ]
-)
-NODES = st.recursive(
-    LEAVES,
-    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=3) | LEAVES, inside, max_size=3),
-    max_leaves=6,
-)
 
 
 @st.composite
@@ -72,27 +47,6 @@ def with_other_bytes(draw: st.DrawFn) -> bytes:
     return content
 
 
-@st.composite
-def with_other_values(draw: st.DrawFn) -> bytes:
-    """A strategy in which nodes are of another type, missing, or in another place."""
-    tree = deepcopy(draw(st.sampled_from(TREES)))
-    for _ in range(draw(st.integers(1, 3))):
-        inside, key = draw(st.sampled_from(places(tree)))
-        match draw(st.sampled_from(["other", "other", "gone", "moved", "renamed"])):
-            case "gone":
-                del inside[key]
-            case "moved":
-                elsewhere, place = draw(st.sampled_from(places(draw(st.sampled_from(TREES)))))
-                inside[key] = elsewhere[place]
-            case "renamed" if isinstance(inside, dict):
-                inside[draw(st.text(max_size=5) | LEAVES)] = inside.pop(key)
-            case _:
-                inside[key] = draw(NODES)
-        if not places(tree):
-            break
-    return yaml.dump(tree, sort_keys=False, allow_unicode=True, Dumper=Plain).encode()
-
-
 class Plain(yaml.SafeDumper):
     """Writes what stands twice twice: an alias would be refused before anything else is looked at."""
 
@@ -100,17 +54,12 @@ class Plain(yaml.SafeDumper):
         return True
 
 
-def places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every node but the root, as what it lies in and its key."""
-    inside = [(tree, key) for key in (tree if isinstance(tree, dict) else range(len(tree)))] if holds(tree) else []
-    return inside + [place for _, key in inside if holds(tree[key]) for place in places(tree[key])]
+def in_yaml(tree: Any) -> bytes:
+    """The tree as a file."""
+    return yaml.dump(tree, sort_keys=False, allow_unicode=True, Dumper=Plain).encode()
 
 
-def holds(node: Any) -> bool:
-    return isinstance(node, dict | list)
-
-
-@pytest.mark.parametrize("mutants", [with_other_bytes(), with_other_values()], ids=["bytes", "values"])
+@pytest.mark.parametrize("mutants", [with_other_bytes(), changed(*TREES).map(in_yaml)], ids=["bytes", "values"])
 def test_a_file_is_valid_or_told_line_by_line_and_only_what_is_valid_is_kept(
     home: Path, tried: Tried, mutants: st.SearchStrategy[bytes]
 ) -> None:
