@@ -33,7 +33,11 @@ def kept_strategy(ref: StrategyRef, places: Places) -> Strategy:
         raise _invalid(ref, f"cannot be read: {error.strerror or error}. Save the strategy again.") from error
     found = hashlib.sha256(content).hexdigest()
     if found != ref.sha256:
-        raise _invalid(ref, f"has changed since the cycle began: its sha256 is {found[:12]}, not {ref.sha256[:12]}.")
+        raise _invalid(
+            ref,
+            f"has changed since the cycle began: its sha256 is {found[:12]}, not {ref.sha256[:12]}. "
+            "Put that file back, or start the cycle again with the strategy as it is now.",
+        )
     try:
         return load_strategy(content).strategy
     except StrategyInvalid as error:

@@ -37,9 +37,11 @@ def files_in(root: Path) -> StrategyFiles:
 
 
 @asynccontextmanager
-async def working(client: Client, queue: str, url: str, root: Path, store: Store) -> AsyncIterator[None]:
+async def working(
+    client: Client, queue: str, url: str, root: Path, store: Store, turns: MeteredTurns | None = None
+) -> AsyncIterator[None]:
     """Both workers, with metered turns, an instant engine, and all else as it is."""
-    turns, records = MeteredTurns(url, files_in(root)), RecordActivities(store, files_in(root))
+    turns, records = turns or MeteredTurns(url, files_in(root)), RecordActivities(store, files_in(root))
     budget = BudgetActivities(client, records)
     activities: list[Activity] = [
         turns.design,

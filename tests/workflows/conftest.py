@@ -189,6 +189,13 @@ def pool(tmp_path_factory: pytest.TempPathFactory):
         yield pool
 
 
+@pytest.fixture(scope="session")
+def small_pool(tmp_path_factory: pytest.TempPathFactory):
+    """A process at a time, for jobs that need none of the engine's libraries."""
+    with JobPool(1, tmp_path_factory.mktemp("compiled"), warm=()) as pool:
+        yield pool
+
+
 @asynccontextmanager
 async def open_house(
     client: Client,

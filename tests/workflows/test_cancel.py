@@ -63,13 +63,6 @@ WAYS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def small_pool(tmp_path_factory: pytest.TempPathFactory):
-    """A process at a time, for jobs that need none of the engine's libraries."""
-    with JobPool(1, tmp_path_factory.mktemp("compiled"), warm=()) as pool:
-        yield pool
-
-
 @pytest.fixture
 async def small_house(temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool) -> AsyncIterator[House]:
     """With an engine whose jobs take no time."""
