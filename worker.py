@@ -89,6 +89,8 @@ def engine_worker(client: Client, task_queue: str, engine: Engine, processes: in
         task_queue=task_queue,
         activities=[TrainActivity(engine).train, BacktestActivity(engine).backtest],
         max_concurrent_activities=processes,
+        # One request for work at a time: while this process is frozen, each of them would swallow an attempt.
+        max_concurrent_activity_task_polls=1,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         graceful_shutdown_timeout=SHUTDOWN_PATIENCE,

@@ -166,10 +166,12 @@ class Following:
         """One more request without a usable answer: wait twice as long, or give up."""
         self._misses += 1
         if self._misses >= MISSES:
+            there = f" Operation {self._operation.id} may still run there." if self._operation else ""
             raise ResearchError(
                 self._work.unavailable,
                 f"The {self._work.name} service at {self._service.url} gave no usable answer {MISSES} times in a row, "
-                f"the last time: {error}. See that it runs and that KTRDR_API_URL names it.",
+                f"the last time: {error}.{there} See that it runs and that KTRDR_API_URL names it, and start the cycle "
+                "again if it has failed meanwhile.",
             )
         self._say(f"the {self._work.name} service does not answer ({self._misses} of {MISSES}): {error}")
         await asyncio.sleep(2 * self._interval)

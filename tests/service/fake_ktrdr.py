@@ -105,11 +105,14 @@ class FakeKtrdr:
     """The service. Its attributes are the test's to change; `faults` are used up in order, each by one request.
 
     polls: after so many polls an operation has ended well; None: only once `release` says so.
+    holds: a kind of work that does not end, until `release`. gone_after: a kind whose end is the last that is told.
     raw: replaces the whole answer to a poll of a completed operation.
     """
 
     faults: dict[str, list[Fault]] = field(default_factory=lambda: {"start": [], "poll": [], "delete": []})
     polls: int | None = 2
+    holds: str | None = None
+    gone_after: str | None = None
     token: str | None = None
     gives_ids: bool = False
     gives: str | None = None
@@ -154,6 +157,7 @@ class FakeKtrdr:
     def release(self) -> None:
         """Let everything end well from the next poll on."""
         self.polls = 0
+        self.holds = None
 
     def lose(self) -> None:
         """Forget all operations."""
@@ -192,7 +196,13 @@ class FakeKtrdr:
         if fault is Fault.NO_START:
             return False
         status, answer = self._serve(what, path.removeprefix("/api/v1/"), body)
-        return await self._deliver(writer, status, answer, fault)
+        going_on = await self._deliver(writer, status, answer, fault)
+        if self.gone_after and any(op.status == "completed" for op in self.of(self.gone_after)):
+            await writer.drain()
+            assert self._server is not None
+            self._server.close()
+            return False
+        return going_on
 
     def _serve(self, what: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if what == "start":
@@ -223,7 +233,8 @@ class FakeKtrdr:
 
     def _tell(self, op: Op) -> tuple[int, Any]:
         op.polls += 1
-        if op.status == "running" and self.polls is not None and op.polls > self.polls:
+        ends = self.polls is not None and op.polls > self.polls and op.kind != self.holds
+        if op.status == "running" and ends:
             op.status, op.percentage = "completed", 100.0
         if self.raw is not None and op.status == "completed":
             return HTTPStatus.OK, self.raw

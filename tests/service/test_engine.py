@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from domain.errors import ErrorCode
+from domain.errors import ErrorCode, ResearchError
 from domain.results import PartName, Task
 from engine.interface import CostOverride, Operation, Progress
 from engine.service.client import Service
@@ -399,18 +399,17 @@ async def test_an_operation_that_cannot_be_ended_in_three_tries_is_told_with_the
 
 
 async def test_a_model_of_the_embedded_engine_is_not_backtested_at_a_service(bench: Bench) -> None:
-    with pytest.raises(Exception, match="trained by the embedded engine") as refused:
+    with pytest.raises(ResearchError, match="trained by the embedded engine") as refused:
         await bench.engine.backtest(bench.backtest(service_model=None), bench.told)
     assert refused.value.code is ErrorCode.BACKTEST_FAILED
     assert bench.ktrdr.requests.total() == 0
 
 
-@KINDS
-async def test_a_strategy_that_was_changed_is_refused_before_anything_is_asked(kind: str, bench: Bench) -> None:
-    job = bench.training() if kind == "training" else bench.backtest()
+async def test_a_strategy_that_was_changed_is_refused_before_anything_is_asked(bench: Bench) -> None:
+    training, backtest = bench.training(), bench.backtest()
     (bench.places.strategies / "small.yaml").write_text("name: other\n")
-    work = bench.engine.train if kind == "training" else bench.engine.backtest
-    with pytest.raises(Exception, match="has changed since the cycle began") as refused:
-        await work(job, bench.told)
-    assert refused.value.code is ErrorCode.INVALID_STRATEGY
+    for work in (bench.engine.train(training, bench.told), bench.engine.backtest(backtest, bench.told)):
+        with pytest.raises(ResearchError, match="has changed since the cycle began") as refused:
+            await work
+        assert refused.value.code is ErrorCode.INVALID_STRATEGY
     assert bench.ktrdr.requests.total() == 0

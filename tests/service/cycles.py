@@ -1,0 +1,129 @@
+"""Cycles on a real Temporal server whose trainings and backtests are done by the fake service."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError
+from temporalio.worker import Worker
+
+from activities.backtest import BacktestActivity
+from activities.train import TrainActivity
+from domain.cycle import CycleStatus
+from engine.service.client import Service
+from engine.service.engine import ServiceEngine
+from settings import PROJECT
+from tests.chaos.house import Cycle, House
+from worker import Activity, engine_worker, places
+from workflows.research_cycle import ResearchCycleWorkflow
+
+from .fake_ktrdr import FakeKtrdr
+
+POLL = 0.02
+PATIENCE = 60.0
+ACTIVITY = {"training": "train", "backtest": "backtest"}
+ENGINE = "from worker import Role, main; raise SystemExit(main(role=Role.ENGINE))"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A house, the service that does its work, and the means to watch both."""
+
+    house: House
+    ktrdr: FakeKtrdr
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """The worker of the house's engine jobs, in this process."""
+        async with Service(self.ktrdr.url) as service:
+            engine = ServiceEngine(service, places(self.house.settings), None, POLL)
+            async with engine_worker(self.house.client, self.house.settings.engine_queue, engine, 2):
+                yield
+
+    @asynccontextmanager
+    async def hurried_worker(self) -> AsyncIterator[None]:
+        """The same, but when it stops it does not wait for what it has in hand."""
+        async with Service(self.ktrdr.url) as service:
+            engine = ServiceEngine(service, places(self.house.settings), None, POLL)
+            activities: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
+            async with Worker(self.house.client, task_queue=self.house.settings.engine_queue, activities=activities):
+                yield
+
+    @asynccontextmanager
+    async def worker_process(self, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The same as a user starts it, in a process that can be frozen and killed."""
+        settings = self.house.settings
+        environment = {
+            "RESEARCH_HOME": str(settings.home),
+            "RESEARCH_TASK_QUEUE": settings.task_queue,
+            "TEMPORAL_ADDRESS": self.house.client.service_client.config.target_host,
+            "TEMPORAL_NAMESPACE": self.house.client.namespace,
+            "KTRDR_API_URL": self.ktrdr.url,
+            "KTRDR_POLL_INTERVAL": str(POLL),
+        }
+        with log.open("w") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", ENGINE),
+                cwd=PROJECT,
+                env=os.environ | environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+            )
+        try:
+            await until(lambda: "working on" in log.read_text() or process.returncode is not None)
+            assert process.returncode is None, log.read_text()
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def polled(self, kind: str, more: int = 2) -> str:
+        """Wait until the work of this kind runs at the service and is being watched; its operation's id."""
+        await until(lambda: bool(self.ktrdr.of(kind)))
+        op = self.ktrdr.of(kind)[-1]
+        seen = op.polls
+        await until(lambda: op.polls >= seen + more)
+        return op.id
+
+    async def attempt(self, cycle: Cycle, kind: str) -> int:
+        """Which attempt of the work is pending; 0 for none."""
+        pending = (await cycle.describe()).raw_description.pending_activities
+        return next((one.attempt for one in pending if one.activity_type.name == ACTIVITY[kind]), 0)
+
+    async def attempts(self, cycle: Cycle, kind: str) -> int:
+        """How many attempts the work of an ended cycle took."""
+        scheduled: set[int] = set()
+        most = 0
+        async for event in cycle.fetch_history_events():
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                if event.activity_task_scheduled_event_attributes.activity_type.name == ACTIVITY[kind]:
+                    scheduled.add(event.event_id)
+            elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+                started = event.activity_task_started_event_attributes
+                if started.scheduled_event_id in scheduled:
+                    most = max(most, started.attempt)
+        return most
+
+    async def end(self, cycle: Cycle) -> CycleStatus:
+        """How the cycle has ended, as it says itself; the store has the same, and the ledger holds nothing for it."""
+        async with asyncio.timeout(PATIENCE):
+            with suppress(WorkflowFailureError):
+                await cycle.result()
+        status = await cycle.query(ResearchCycleWorkflow.status)
+        assert self.house.store.get(cycle.id) == status
+        balance = await self.house.balance()
+        assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
+        return status
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until this is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
