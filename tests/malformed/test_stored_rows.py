@@ -155,7 +155,7 @@ def test_an_odd_record_is_shown_whatever_it_says_and_wherever_it_is_read(
         monkeypatch.setenv("TZ", zone)
         time.tzset()
         ran = typed("show", "cycle-completed", "-o", form)
-        assert ran.is_told
+        assert ran.is_told, ran.err[-900:]
         assert ran.code == ExitCode.OK
         assert form == "text" or json.loads(ran.out)["cycle"]["cycle_id"] == cycle.cycle_id
 
