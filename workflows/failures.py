@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from domain.errors import HANDED_OVER, LEFT_RUNNING, ErrorCode
     from engine.handover import Handover
+    from engine.interface import Progress
     from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
@@ -68,6 +71,11 @@ async def call(
             ended = error.cause if isinstance(error.cause, ApplicationError) else None
             if ended and ended.type == LEFT_RUNNING and _cancelled():
                 raise LeftRunning(ended.message) from error
+            if error.retry_state is RetryState.CANCEL_REQUESTED and _cancelled():
+                # Its worker died as it stopped, or it failed for the moment: no other attempt follows a cancel.
+                if operation := _last_operation(error.cause):
+                    raise LeftRunning(_nobody_ended(activity, operation)) from error
+                raise asyncio.CancelledError from error
             if ended and ended.type == HANDED_OVER and isinstance(argument, Handover):
                 argument = argument.after(ended.details)
             elif not _cut_by_reset(error):
@@ -115,6 +123,22 @@ def _cancelled() -> bool:
     """Whether the cancel that ended an activity was meant for all that this task does."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _last_operation(cause: BaseException | None) -> str | None:
+    """What an activity that was never heard of again was doing at a service, by its last heartbeat."""
+    with contextlib.suppress(ValidationError, IndexError):
+        if isinstance(cause, ActivityTimeout):
+            told = Progress.model_validate(cause.last_heartbeat_details[0])
+            return told.operation.id if told.operation else None
+    return None
+
+
+def _nobody_ended(activity: str, operation: str) -> str:
+    return (
+        f"{activity} operation {operation} may still run at the service: the worker that was to end it was not heard "
+        "of any more"
+    )
 
 
 def _silence(activity: str, cause: ActivityTimeout) -> str:
