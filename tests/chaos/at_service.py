@@ -14,7 +14,7 @@ from .house import Cycle, House, house_in, rows
 from .scenarios import PATIENCE, Doom, begun_and_ended, cancelled, finished, nothing_left, until
 
 TELLS_NOBODY = {"ServiceEngine.backtest.<locals>.post", "Service.start_backtest"}
-"""Where a backtest may have begun whose id, which the service gives, nobody has heard: the next attempt begins another."""
+"""Where a backtest may have begun of whose id, which the service gives, nobody has heard: another one is begun."""
 
 
 @dataclass

@@ -55,10 +55,11 @@ def awaits() -> tuple[Await, ...]:
             sources[module] = path.read_text()
             for name, function in _functions(ast.parse(sources[module])):
                 functions[module, name] = function
+    reached = _reached(functions)
     return tuple(
         place
         for (module, name), function in functions.items()
-        if (module, name) in _reached(functions) and isinstance(function, AsyncFunction)
+        if (module, name) in reached and isinstance(function, AsyncFunction)
         for place in _places(module, name, function, sources[module])
     )
 
@@ -76,7 +77,7 @@ def _functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, AsyncFunc
 def _reached(functions: Mapping[tuple[str, str], AsyncFunction | ast.FunctionDef]) -> set[tuple[str, str]]:
     """Those that an activity calls, or that something which it calls may call."""
     found: set[tuple[str, str]] = set()
-    new = {key for key, function in functions.items() if any("activity.defn" in _code(one) for one in _marks(function))}
+    new = {key for key, function in functions.items() if _is_activity(function)}
     while new:
         found |= new
         named = {word for key in new for word in _words(functions[key])}
@@ -84,12 +85,8 @@ def _reached(functions: Mapping[tuple[str, str], AsyncFunction | ast.FunctionDef
     return found
 
 
-def _marks(function: AsyncFunction | ast.FunctionDef) -> list[ast.expr]:
-    return function.decorator_list
-
-
-def _code(node: ast.AST) -> str:
-    return ast.unparse(node)
+def _is_activity(function: AsyncFunction | ast.FunctionDef) -> bool:
+    return any("activity.defn" in ast.unparse(mark) for mark in function.decorator_list)
 
 
 def _words(function: AsyncFunction | ast.FunctionDef) -> Iterator[str]:
