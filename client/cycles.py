@@ -1,6 +1,7 @@
 """Cycles as a client reaches them: start, look, list, cancel. The workflow answers while it lives, then the store."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -176,7 +177,7 @@ def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> 
         update={
             "outcome": Outcome.CANCELLED if by_hand else Outcome.FAILED,
             "stopped_in": status.phase,
-            "reason": f"{how}: nothing was recorded; the budget ledger frees its place by itself",
+            "reason": f"{how}: the budget ledger will find that, free its place and record what it had",
             "waiting_for": None,
             "ended_at": description.close_time,
         }
@@ -220,8 +221,10 @@ async def only_active(client: Client) -> str:
     raise usage(f"{len(active)} cycles are active: {names}", "name the one you mean")
 
 
-async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> CycleStatus | None:
-    """Ask a cycle to end, and wait for it. Its status at the end, or None if it still cleans up after 15 s."""
+async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[CycleStatus | None, bool]:
+    """Ask a cycle to end, and wait for it, 15 s at most. Its status then, None where no worker tells it, and whether it
+    has ended; if not, it still stops what it does, or waits to be recorded.
+    """
     handle = client.get_workflow_handle(cycle_id)
     description = await describe(handle)
     if description is None:
@@ -239,9 +242,11 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> CycleStatu
         async with asyncio.timeout(CANCEL_PATIENCE):
             while (await pinned.describe()).status is WorkflowExecutionStatus.RUNNING:
                 await asyncio.sleep(0.1)
-            return await _ask(pinned)
     except TimeoutError:
-        return None
+        with contextlib.suppress(CommandError):
+            return await _ask(pinned), False
+        return None, False
+    return await _ask(pinned), True
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
