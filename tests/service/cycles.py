@@ -3,12 +3,15 @@
 import asyncio
 import os
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError
 from temporalio.worker import Worker
 
@@ -110,15 +113,37 @@ class Stage:
                     most = max(most, started.attempt)
         return most
 
+    async def reset(self, cycle: Cycle, kind: str) -> Cycle:
+        """Reset the cycle, as a person does in the Web UI, to where it asked for this work; the new run."""
+        run_id = (await cycle.describe()).run_id
+        events = [event async for event in cycle.fetch_history_events()]
+        asked = (event.activity_task_scheduled_event_attributes for event in events)
+        point = next(one for one in asked if one.activity_type.name == ACTIVITY[kind]).workflow_task_completed_event_id
+        answer = await self.house.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=self.house.client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=cycle.id, run_id=run_id),
+                reason="as by a person in the Web UI",
+                workflow_task_finish_event_id=point,
+                request_id=str(uuid.uuid4()),
+            )
+        )
+        return self.house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
+
     async def end(self, cycle: Cycle) -> CycleStatus:
-        """How the cycle has ended, as it says itself; the store has the same, and the ledger holds nothing for it."""
+        """How the cycle has ended, as it says itself and the store too; the ledger holds nothing any more."""
+        status = await self.end_of_run(cycle)
+        balance = await self.house.balance()
+        assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
+        return status
+
+    async def end_of_run(self, cycle: Cycle) -> CycleStatus:
+        """The same of one run; the ledger may not have missed an earlier one yet."""
         async with asyncio.timeout(PATIENCE):
             with suppress(WorkflowFailureError):
                 await cycle.result()
         status = await cycle.query(ResearchCycleWorkflow.status)
         assert self.house.store.get(cycle.id) == status
-        balance = await self.house.balance()
-        assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
         return status
 
 

@@ -186,6 +186,23 @@ async def test_a_frozen_worker_that_wakes_deletes_nothing_of_its_successors(stag
     assert stage.ktrdr.deletes.total() == 0
 
 
+async def test_a_cycle_that_is_reset_in_training_goes_on_with_the_operation_of_its_earlier_run(stage: Stage) -> None:
+    stage.ktrdr.holds = "training"
+    async with stage.worker():
+        cycle, _ = await stage.house.start(stage.house.request())
+        operation = await stage.polled("training")
+        now = await stage.reset(cycle, "training")
+        async with asyncio.timeout(60):
+            while not await stage.attempt(now, "training"):
+                await asyncio.sleep(0.01)
+        await stage.polled("training")
+        stage.ktrdr.release()
+        status = await stage.end_of_run(now)
+    assert status.outcome is Outcome.COMPLETED
+    assert stage.ktrdr.starts[operation] == 1
+    assert stage.ktrdr.deletes.total() == 0
+
+
 async def told(stage: Stage, cycle, operation: str) -> None:
     """Wait until the server has the operation in a heartbeat."""
     async with asyncio.timeout(60):
