@@ -177,16 +177,17 @@ def artifacts_are_a_file(house: House, heals_at: int | None = None) -> dict[Phas
     return {Phase.TRAINING: deed}
 
 
-def store_goes_away(house: House) -> dict[Phase, Deed]:
-    """From the assessment on, there is a folder where the store was."""
+def store_goes_away(house: House) -> None:
+    """There is a folder where the store was."""
+    house.store.close()
+    database = _database(house)
+    database.rename(database.with_suffix(".aside"))
+    database.mkdir()
 
-    def deed(_attempt: int) -> None:
-        house.store.close()
-        database = _database(house)
-        database.rename(database.with_suffix(".aside"))
-        database.mkdir()
 
-    return {Phase.ASSESSING: deed}
+def store_goes_away_in_the_end(house: House) -> dict[Phase, Deed]:
+    """With the assessment."""
+    return {Phase.ASSESSING: lambda _: store_goes_away(house)}
 
 
 def store_comes_back(house: House) -> None:

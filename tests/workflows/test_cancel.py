@@ -18,22 +18,23 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import AdmissionState, CycleResult, CycleStatus, Outcome, Phase
-from domain.errors import LEFT_RUNNING
+from domain.errors import LEFT_RUNNING, ErrorCode
 from domain.ledger import BudgetInput, BudgetStatus, Limits, budget_workflow_id
 from domain.results import TrainingResult
 from engine.embedded import EmbeddedEngine
 from engine.interface import Progress, Report, TrainJob
 from engine.pool import JobPool
 from workflows.budget import BudgetWorkflow
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .conftest import House, open_house
+from .error_stage import SMALL, store_comes_back, store_goes_away
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 
 HEARD_WITHIN = 2.0
 PHASES = [Phase.QUEUED, Phase.DESIGNING, Phase.TRAINING, Phase.BACKTESTING, Phase.ASSESSING]
-SMALL = partial(EmbeddedEngine, training="process_jobs:train", backtest="process_jobs:backtest")
 HOLDING = {
     Phase.QUEUED: partial(EmbeddedEngine, training="process_jobs:held_for_ever"),
     Phase.TRAINING: partial(EmbeddedEngine, training="process_jobs:held_for_ever"),
@@ -173,6 +174,42 @@ async def nobody_holds(house: House, cycle: Cycle) -> None:
             if cycle.id not in [one.cycle_id for one in (*status.active, *status.waiting)]:
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_a_cycle_that_lived_longer_than_it_may_is_recorded_as_failed_with_what_it_had(
+    temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool
+) -> None:
+    async with house_that_holds(Phase.TRAINING, temporal_env.client, tmp_path, small_pool) as house:
+        cycle, _ = await house.start(house.request(), Policies(life=timedelta(seconds=4)))
+        record = await recorded(house, cycle)
+        assert (await cycle.describe()).status is WorkflowExecutionStatus.TIMED_OUT
+        assert record.failure
+        assert (record.outcome, record.stopped_in, record.failure.code) == (
+            Outcome.FAILED,
+            Phase.TRAINING,
+            ErrorCode.INTERNAL_ERROR,
+        )
+        assert record.strategy
+        for words in ("the server ended the cycle after 4 s", "longer than a cycle may", "start the cycle again"):
+            assert words in record.failure.message
+        await stopped(Phase.TRAINING, house)
+        await nobody_holds(house, cycle)
+
+
+async def test_a_terminated_cycle_keeps_its_place_until_the_store_has_its_record(
+    temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house_that_holds(Phase.TRAINING, temporal_env.client, tmp_path, small_pool) as house:
+        cycle = await held_in(Phase.TRAINING, house)
+        store_goes_away(house)
+        await cycle.terminate(reason="as by a person in the Web UI")
+        await until(lambda: f"{cycle.id} was ended from outside, and is not recorded" in caplog.text)
+        ledger = house.client.get_workflow_handle(budget_workflow_id(house.scope))
+        held = await ledger.query("status", result_type=BudgetStatus)
+        assert [one.cycle_id for one in held.active] == [cycle.id]
+        store_comes_back(house)
+        assert (await recorded(house, cycle)).outcome is Outcome.CANCELLED
+        await nobody_holds(house, cycle)
 
 
 async def test_a_queued_cycle_waits_its_turn_behind_one_that_is_cancelled(small_house: House) -> None:

@@ -38,7 +38,7 @@ from .error_stage import (
     policies,
     reset_in_its_first_turn,
     store_comes_back_too_late,
-    store_goes_away,
+    store_goes_away_in_the_end,
     store_is_away_for_a_while,
     strategies_are_a_file,
     strategy_is_changed,
@@ -267,7 +267,10 @@ HOUSE_ROWS = [
         "record",
         E.STORE_UNAVAILABLE,
         partial(
-            plain, deeds=store_goes_away, meanwhile=store_comes_back_too_late, given=policies(record={"attempts": 3})
+            plain,
+            deeds=store_goes_away_in_the_end,
+            meanwhile=store_comes_back_too_late,
+            given=policies(record={"attempts": 3}),
         ),
         "record",
         3,
@@ -280,7 +283,7 @@ HOUSE_ROWS = [
         E.STORE_UNAVAILABLE,
         partial(
             plain,
-            deeds=store_goes_away,
+            deeds=store_goes_away_in_the_end,
             meanwhile=store_is_away_for_a_while,
             given=policies(record={"first_retry": timedelta(seconds=2)}),
         ),
