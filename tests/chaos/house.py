@@ -30,6 +30,7 @@ from tests.metered.house import OPEN_GATES, hasty
 from worker import engine_worker, orchestrator, orchestrator_activities, places
 from workflows.budget import BudgetWorkflow
 from workflows.cycle_input import CycleInput
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
@@ -93,12 +94,7 @@ class House:
         """Start a cycle for people without patience and learn its admission."""
         operation = WithStartWorkflowOperation(
             ResearchCycleWorkflow.run,
-            CycleInput(
-                request=request,
-                engine_queue=self.settings.engine_queue,
-                limits=self.settings.limits,
-                policies=hasty(),
-            ),
+            self._input(request, hasty()),
             id=f"cycle-{uuid.uuid4().hex[:12]}",
             task_queue=self.settings.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -108,6 +104,24 @@ class House:
             ResearchCycleWorkflow.admission, start_workflow_operation=operation
         )
         return await operation.workflow_handle(), admission
+
+    async def begin(self, request: CycleRequest, policies: Policies) -> Cycle:
+        """Start a cycle, whatever its admission."""
+        return await self.client.start_workflow(
+            ResearchCycleWorkflow.run,
+            self._input(request, policies),
+            id=f"cycle-{uuid.uuid4().hex[:12]}",
+            task_queue=self.settings.task_queue,
+            task_timeout=TASK_TIMEOUT,
+        )
+
+    def _input(self, request: CycleRequest, policies: Policies) -> CycleInput:
+        return CycleInput(
+            request=request,
+            engine_queue=self.settings.engine_queue,
+            limits=self.settings.limits,
+            policies=policies,
+        )
 
     async def until(self, cycle: Cycle, condition: Callable[[CycleStatus], bool]) -> CycleStatus:
         """The cycle's status, as soon as the condition holds."""

@@ -152,7 +152,8 @@ async def _cancelled(doom: Doom, kind: Kind) -> None:
         dying, surviving = workers(doom, kind, house)
         await living.enter_async_context(surviving)
         async with dying as worker:
-            cycle, _ = await house.start(house.request(strategy=house.files.save("long", LONG.read_text())))
+            text = LONG.read_text().replace("epochs: 300", "epochs: 600").replace("size: 64", "size: 16")
+            cycle, _ = await house.start(house.request(strategy=house.files.save("long", text)))
 
             await until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint.json"))))
             going = await doom.met(worker, cancelled(house, cycle))
