@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -43,7 +44,7 @@ class Stage:
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
         """The worker of the house's engine jobs, in this process."""
-        async with Service(self.ktrdr.url) as service:
+        async with Service(self.ktrdr.url, SecretStr(self.ktrdr.token) if self.ktrdr.token else None) as service:
             engine = ServiceEngine(service, places(self.house.settings), None, POLL)
             async with engine_worker(self.house.client, self.house.settings.engine_queue, engine, 2):
                 yield
@@ -67,6 +68,7 @@ class Stage:
             "TEMPORAL_ADDRESS": self.house.client.service_client.config.target_host,
             "TEMPORAL_NAMESPACE": self.house.client.namespace,
             "KTRDR_API_URL": self.ktrdr.url,
+            "KTRDR_API_TOKEN": self.ktrdr.token or "",
             "KTRDR_POLL_INTERVAL": str(POLL),
         }
         with log.open("w") as errors:

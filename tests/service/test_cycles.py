@@ -1,6 +1,7 @@
 """Cycles whose trainings and backtests are done by a service: what becomes of them when it, or a worker, goes away."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -91,7 +92,7 @@ async def test_a_service_that_comes_back_between_two_attempts_goes_on_with_the_s
 async def test_a_worker_killed_in_training_and_another_in_backtest_leave_one_start_of_each(
     stage: Stage, tmp_path: Path
 ) -> None:
-    stage.ktrdr.holds = "training"
+    stage.ktrdr.holds, stage.ktrdr.token = "training", "let-me-in"
     async with stage.worker_process(tmp_path / "first.log") as first:
         cycle, _ = await stage.house.start(stage.house.request())
         trained = await stage.polled("training")
@@ -110,6 +111,9 @@ async def test_a_worker_killed_in_training_and_another_in_backtest_leave_one_sta
     assert status.outcome is Outcome.COMPLETED
     assert stage.ktrdr.starts == {trained: 1, tested: 1}
     assert stage.ktrdr.deletes.total() == 0
+    log = (tmp_path / "first.log").read_text() + (tmp_path / "second.log").read_text()
+    assert f"trainings and backtests are done by the service at {stage.ktrdr.url}" in log
+    assert "let-me-in" not in log
 
 
 @KINDS
@@ -178,7 +182,7 @@ async def test_a_frozen_worker_that_wakes_deletes_nothing_of_its_successors(stag
         async with stage.worker():
             await stage.polled("training")
             os.kill(frozen.pid, signal.SIGCONT)
-            await until(lambda: f"the operation {operation} is left to whoever goes on with it" in log.read_text())
+            await until(lambda: left_to_others(operation) in log.read_text())
             stage.ktrdr.release()
             status = await stage.end(cycle)
     assert status.outcome is Outcome.COMPLETED
@@ -186,21 +190,27 @@ async def test_a_frozen_worker_that_wakes_deletes_nothing_of_its_successors(stag
     assert stage.ktrdr.deletes.total() == 0
 
 
-async def test_a_cycle_that_is_reset_in_training_goes_on_with_the_operation_of_its_earlier_run(stage: Stage) -> None:
+async def test_a_cycle_that_is_reset_in_training_goes_on_with_the_operation_of_its_earlier_run(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "temporalio.activity")
     stage.ktrdr.holds = "training"
     async with stage.worker():
         cycle, _ = await stage.house.start(stage.house.request())
         operation = await stage.polled("training")
         now = await stage.reset(cycle, "training")
-        async with asyncio.timeout(60):
-            while not await stage.attempt(now, "training"):
-                await asyncio.sleep(0.01)
+        await until(lambda: left_to_others(operation) in caplog.text)
         await stage.polled("training")
         stage.ktrdr.release()
         status = await stage.end_of_run(now)
     assert status.outcome is Outcome.COMPLETED
     assert stage.ktrdr.starts[operation] == 1
     assert stage.ktrdr.deletes.total() == 0
+
+
+def left_to_others(operation: str) -> str:
+    """What the log says of an attempt that was given up, and does not end what its successor may use."""
+    return f"the operation {operation} is left to whoever goes on with it"
 
 
 async def told(stage: Stage, cycle, operation: str) -> None:
