@@ -26,6 +26,9 @@ INITIAL_CAPITAL: Final = 100_000.0
 UNBOUNDED: Final = 999_999.0
 """What the service writes for infinity."""
 
+MAX_COUNT: Final = 10_000_000
+"""The most epochs or trades that are believed: beyond any real run, and far below what no float can hold."""
+
 _REGIMES: Final = 4
 _TOLERANCE: Final = 0.05
 _ROUNDING: Final = 1e-4
@@ -40,8 +43,8 @@ class _TrainingMetrics(Answer):
     final_val_loss: float
     final_train_accuracy: _Fraction
     final_val_accuracy: _Fraction
-    epochs_completed: int = Field(ge=1, le=1_000_000)
-    best_epoch: int | None = Field(None, ge=1)
+    epochs_completed: int = Field(ge=1, le=MAX_COUNT)
+    best_epoch: int | None = Field(None, ge=1, le=MAX_COUNT)
     balanced_train_accuracy: _Fraction | None = None
     balanced_val_accuracy: _Fraction | None = None
     baseline_loss: float | None = None
@@ -78,10 +81,10 @@ class _BacktestMetrics(Answer):
     win_rate: _Fraction
     max_drawdown_pct: _Fraction
     total_return: float
-    total_trades: int = Field(ge=0)
+    total_trades: int = Field(ge=0, le=MAX_COUNT)
     total_return_pct: float | None = None
     max_drawdown: float | None = Field(None, ge=0)
-    winning_trades: int | None = Field(None, ge=0)
+    winning_trades: int | None = Field(None, ge=0, le=MAX_COUNT)
     annualized_return: float | None = Field(None, ge=-1)
     sortino_ratio: float | None = None
     profit_factor: float | None = Field(None, ge=0)
