@@ -11,9 +11,9 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from activities.faults import translated
+from activities.faults import as_application_error, translated
 from activities.heartbeat import Beat, beating
-from domain.errors import HANDED_OVER, LEFT_RUNNING
+from domain.errors import HANDED_OVER, LEFT_RUNNING, ResearchError
 from engine.handover import Handover
 from engine.interface import Engine, Operation, Progress, Report
 
@@ -53,6 +53,14 @@ async def engine_job(engine: Engine, earlier: Progress | None) -> AsyncIterator[
                 if isinstance(engine, Remote) and (operation := beat.progress.operation):
                     await _seen_through(_end(engine, operation, beat))
                 raise
+            except ResearchError as error:
+                if beat.progress.operation is None:
+                    raise
+                # Should it meet a cancel that was not heard any more, the cycle knows by it what may still run.
+                failure = as_application_error(error)
+                raise ApplicationError(
+                    failure.message, beat.progress, type=failure.type, non_retryable=failure.non_retryable
+                ) from None
 
 
 def earlier_progress(work: Handover) -> Progress | None:

@@ -50,6 +50,7 @@ class Told:
 class Bench:
     """An engine on a service, and jobs for it."""
 
+    service: Service
     engine: ServiceEngine
     places: Places
     ktrdr: FakeKtrdr
@@ -108,7 +109,7 @@ async def open_bench(
 ) -> AsyncIterator[Bench]:
     async with Service(ktrdr.url, patience=patience) as service:
         places = places_in(root)
-        yield Bench(ServiceEngine(service, places, periods, POLL), places, ktrdr)
+        yield Bench(service, ServiceEngine(service, places, periods, POLL), places, ktrdr)
 
 
 @pytest.fixture

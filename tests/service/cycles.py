@@ -42,10 +42,10 @@ class Stage:
     ktrdr: FakeKtrdr
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
+    async def worker(self, poll_interval: float = POLL) -> AsyncIterator[None]:
         """The worker of the house's engine jobs, in this process."""
         async with Service(self.ktrdr.url, SecretStr(self.ktrdr.token) if self.ktrdr.token else None) as service:
-            engine = ServiceEngine(service, places(self.house.settings), None, POLL)
+            engine = ServiceEngine(service, places(self.house.settings), None, poll_interval)
             async with engine_worker(self.house.client, self.house.settings.engine_queue, engine, 2):
                 yield
 

@@ -127,6 +127,7 @@ class FakeKtrdr:
     reasons: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     requests: Counter[str] = field(default_factory=Counter)
+    polled_at: list[float] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
@@ -186,6 +187,8 @@ class FakeKtrdr:
         body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         what = {"POST": "start", "GET": "poll", "DELETE": "delete"}[method]
         self.requests[what] += 1
+        if what == "poll":
+            self.polled_at.append(asyncio.get_running_loop().time())
         if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
             return self._send(
                 writer, HTTPStatus.UNAUTHORIZED, {"detail": f"no or wrong token: {headers.get('authorization')}"}

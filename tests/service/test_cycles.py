@@ -159,6 +159,33 @@ async def test_an_operation_that_cannot_be_deleted_is_told_in_the_reason_of_the_
     assert stage.ktrdr.requests["delete"] == 3
 
 
+async def test_a_worker_that_stops_while_it_deletes_sees_it_through(stage: Stage) -> None:
+    stage.ktrdr.holds = "training"
+    stage.ktrdr.faults["delete"] = [Fault.ERROR]
+    async with stage.hurried_worker():
+        cycle, _ = await stage.house.start(stage.house.request())
+        operation = await stage.polled("training")
+        await cycle.signal(ResearchCycleWorkflow.cancel, REASON)
+        await until(lambda: stage.ktrdr.requests["delete"] == 1)
+    status = await stage.end(cycle)
+    assert (status.outcome, status.reason) == (Outcome.CANCELLED, REASON)
+    assert stage.ktrdr.ops[operation].status == "cancelled"
+    assert stage.ktrdr.requests["delete"] == 2
+
+
+async def test_a_cancel_while_the_service_is_away_says_what_may_still_run_there(stage: Stage) -> None:
+    stage.ktrdr.holds = "training"
+    async with stage.worker(poll_interval=1.0):
+        cycle, _ = await stage.house.start(stage.house.request())
+        operation = await stage.polled("training", more=1)
+        await stage.ktrdr.stop()
+        await cycle.signal(ResearchCycleWorkflow.cancel, REASON)
+        status = await stage.end(cycle)
+    assert status.outcome is Outcome.CANCELLED
+    assert status.reason is not None
+    assert f"operation {operation} may still run at the service" in status.reason
+
+
 @KINDS
 async def test_a_terminated_cycle_leaves_nothing_running_at_the_service(kind: str, stage: Stage) -> None:
     stage.ktrdr.holds = kind

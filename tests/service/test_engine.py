@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,16 @@ async def test_a_poll_that_times_out_is_only_a_slow_poll(ktrdr: FakeKtrdr, tmp_p
     assert ktrdr.started == 0
 
 
+async def test_after_an_error_the_next_poll_is_twice_as_far(bench: Bench) -> None:
+    bench.ktrdr.ops["op_1"] = Op("op_1", "training", {})
+    bench.ktrdr.faults["poll"] = [Fault.ERROR]
+    patient = ServiceEngine(bench.service, bench.places, None, poll_interval=0.2)
+    await patient.train(bench.training(), bench.told, left_at("op_1"))
+    after_error, after_answer = (later - sooner for sooner, later in pairwise(bench.ktrdr.polled_at[:3]))
+    assert after_error >= 0.4
+    assert after_answer >= 0.2
+
+
 async def test_a_service_that_comes_back_in_time_goes_on_with_the_same_operation(bench: Bench) -> None:
     bench.ktrdr.polls = None
     working = asyncio.create_task(bench.engine.train(bench.training(), bench.told))
@@ -269,7 +280,7 @@ async def test_the_token_is_sent_and_is_in_no_error_even_where_the_service_repea
         engine = ServiceEngine(service, bench.places, None, POLL)
         await engine.train(bench.training(), bench.told)
     async with Service(bench.ktrdr.url, SecretStr("wrong-secret")) as service:
-        wrong = Bench(ServiceEngine(service, bench.places, None, POLL), bench.places, bench.ktrdr, bench.told)
+        wrong = Bench(service, ServiceEngine(service, bench.places, None, POLL), bench.places, bench.ktrdr, bench.told)
         error = await wrong.refused("backtest")
     assert error.code is ErrorCode.BACKTEST_FAILED
     assert "KTRDR_API_TOKEN" in error.message
