@@ -35,7 +35,7 @@ def check_envelope(granted_run_id: str) -> None:
         raise ResearchError(
             ErrorCode.ANSWER_LOST,
             f"this attempt began at {info.started_time:%Y-%m-%d %H:%M:%S} UTC and was given {patience.seconds} s: it "
-            "is too late to call a model",
+            "is too late to call a model. See that its worker is not overloaded, and start the cycle again",
         )
 
 

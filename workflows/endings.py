@@ -43,7 +43,8 @@ class Ending(NamedTuple):
                 return cls.failed(phase, error.code, error.message)
         if is_cancelled_exception(error):
             return cls(Outcome.CANCELLED, cancelled)
-        return cls.failed(phase, ErrorCode.INTERNAL_ERROR, str(error))
+        what = f"the cycle could not go on: {error}. Report it, with the log of its worker, and start the cycle again"
+        return cls.failed(phase, ErrorCode.INTERNAL_ERROR, what)
 
     @classmethod
     def failed(cls, phase: Phase, code: ErrorCode, message: str) -> "Ending":
