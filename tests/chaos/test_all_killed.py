@@ -145,8 +145,8 @@ async def _worker(server: Server, house: House) -> AsyncIterator[asyncio.subproc
                 await asyncio.sleep(0.05)
         yield process
     finally:
-        if process.returncode is None:
-            await _kill(process.pid)
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 
