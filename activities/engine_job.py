@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from pydantic import ValidationError
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError
 
 from activities.faults import as_application_error, translated
@@ -49,7 +49,13 @@ async def engine_job(engine: Engine, earlier: Progress | None) -> AsyncIterator[
                     activity.logger.info(
                         "handed over at %r: it goes on at another worker, or at the next start", told.step
                     )
-                    raise ApplicationError(SHUTTING_DOWN, told, type=HANDED_OVER, non_retryable=True) from None
+                    raise ApplicationError(
+                        SHUTTING_DOWN,
+                        told,
+                        type=HANDED_OVER,
+                        non_retryable=True,
+                        category=ApplicationErrorCategory.BENIGN,  # no failure, and none in the log
+                    ) from None
                 if isinstance(engine, Remote) and (operation := beat.progress.operation):
                     await _seen_through(_end(engine, operation, beat))
                 raise
