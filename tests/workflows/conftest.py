@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ sys.path.append(str(Path(__file__).parent.parent / "engine"))
 
 HISTORIES = Path(__file__).parent / "histories"
 SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
+SMALL = partial(EmbeddedEngine, training="process_jobs:train", backtest="process_jobs:backtest")
+"""An engine whose jobs take no time."""
+
 OPEN_GATES = GateThresholds(
     training_min_skill=0.0,
     training_max_loss_ratio=100.0,
@@ -231,6 +235,13 @@ async def open_house(
         await stack.enter_async_context(orchestrator(client, name, activities))
         await stack.enter_async_context(engine_worker(client, f"{name}-engine", faulty, processes=1))
         yield House(client, store, files, places, faults, name, name)
+
+
+@pytest.fixture
+async def small_house(temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool) -> AsyncIterator[House]:
+    """With an engine whose jobs take no time."""
+    async with open_house(temporal_env.client, tmp_path, small_pool, engine=SMALL) as house:
+        yield house
 
 
 @pytest.fixture

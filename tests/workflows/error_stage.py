@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from domain.cycle import CycleResult, CycleStatus, Phase
 from domain.errors import ResearchError
 from domain.ledger import BudgetStatus, Entry, budget_workflow_id
 from domain.turns import FundedTurn
-from engine.embedded import EmbeddedEngine
 from engine.interface import Engine, Places
 from engine.pool import JobPool
 from tests.metered.books import differences
@@ -29,11 +27,10 @@ from tests.metered.worker_process import files_in
 from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
-from .conftest import Deed, House, open_house
+from .conftest import SMALL, Deed, House, open_house
 from .test_reset import reset
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
-SMALL = partial(EmbeddedEngine, training="process_jobs:train", backtest="process_jobs:backtest")
 SOON = timedelta(milliseconds=20)
 
 

@@ -28,8 +28,8 @@ from workflows.budget import BudgetWorkflow
 from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
-from .conftest import House, open_house
-from .error_stage import SMALL, store_comes_back, store_goes_away
+from .conftest import SMALL, House, open_house
+from .error_stage import store_comes_back, store_goes_away
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 
@@ -62,13 +62,6 @@ WAYS = [
     pytest.param(_cancel, CANCELED, "cancelled", id="web_ui"),
     pytest.param(_terminate, TERMINATED, "terminated: as by a person in the Web UI", id="terminate"),
 ]
-
-
-@pytest.fixture
-async def small_house(temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool) -> AsyncIterator[House]:
-    """With an engine whose jobs take no time."""
-    async with open_house(temporal_env.client, tmp_path, small_pool, engine=SMALL) as house:
-        yield house
 
 
 @asynccontextmanager

@@ -23,8 +23,8 @@ from engine.pool import JobPool
 from tests.metered.provider import MODEL, Call, Deed, Provider
 from workflows.research_cycle import ResearchCycleWorkflow
 
+from .conftest import SMALL
 from .error_stage import (
-    SMALL,
     EndlessTurns,
     FailingTurns,
     Played,
