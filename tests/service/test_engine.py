@@ -303,9 +303,13 @@ async def test_a_service_without_a_free_worker_is_waited_for(kind: str, bench: B
 
 
 @KINDS
-@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.NO_START])
-async def test_a_start_that_came_to_nothing_is_made_again(fault: Fault, kind: str, bench: Bench) -> None:
-    bench.ktrdr.faults["start"] = [fault] * 4
+@pytest.mark.parametrize(
+    "faults",
+    [[Fault.ERROR] * 4, [Fault.NO_START] * 4, [*[Fault.ERROR] * 4, Fault.BUSY, *[Fault.ERROR] * 4]],
+    ids=["500", "no start", "503 between"],
+)
+async def test_a_start_that_came_to_nothing_is_made_again(faults: list[Fault], kind: str, bench: Bench) -> None:
+    bench.ktrdr.faults["start"] = list(faults)
     await bench.run(kind)
     assert bench.ktrdr.started == 1
 

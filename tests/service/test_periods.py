@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from client.invocation import problems
 from domain.errors import ErrorCode, ResearchError
 from domain.results import PartName
+from domain.strategy import load_strategy
 from engine.bars import load_bars
 from engine.interface import Places
 from engine.service.periods import NamedPeriods, Period, Periods, periods_of
@@ -39,6 +40,20 @@ def test_days_of_our_own_split_share_no_day_and_none_is_the_lockboxs(places: Pla
     assert periods.training.end >= parts[PartName.VALIDATION].end.date()
     assert periods.backtest.start == periods.training.end + timedelta(days=1)
     assert periods.backtest.end < parts[PartName.LOCKBOX].start.date()
+
+
+def test_a_day_that_two_parts_share_is_the_earlier_ones_and_never_the_lockboxs(places: Places) -> None:
+    ref = saved(places)
+    text = (places.strategies / ref.path).read_text()
+    strategy = load_strategy(text.replace("zigzag_threshold: 0.005", "zigzag_threshold: 0.005, label_lookahead: 1"))
+    index = pd.DatetimeIndex(load_bars("EURUSD", "1h", places.data).frame.index)
+    parts = {p.name: p for p in describe(split_bars(strategy.strategy, index), index)}
+    shared = parts[PartName.LOCKBOX].start.date()
+    assert parts[PartName.BACKTEST].end.date() == shared
+    periods = periods_of(strategy.strategy, "EURUSD", "1h", places, NamedPeriods())
+    assert periods.backtest.end == shared - timedelta(days=1)
+    assert parts[PartName.BACKTEST].start.date() == parts[PartName.VALIDATION].end.date() == periods.training.end
+    assert periods.backtest.start == periods.training.end + timedelta(days=1)
 
 
 def test_days_that_the_settings_name_come_first(places: Places) -> None:
