@@ -70,7 +70,8 @@ async def test_the_story_tells_every_figure_once(house: House) -> None:
     assert all((house.places.artifacts / str(path)).is_file() for path in _files(status))
 
 
-async def test_a_second_cycle_is_refused_with_the_active_id(house: House) -> None:
+async def test_a_second_cycle_is_refused_with_the_active_id(small_house: House) -> None:
+    house = small_house
     house.faults.hold = Phase.TRAINING
     first, _ = await house.start(house.request())
     await house.faults.held.wait()
@@ -86,7 +87,8 @@ async def test_a_second_cycle_is_refused_with_the_active_id(house: House) -> Non
     await _end(first)
 
 
-async def test_a_ledger_that_was_ended_holds_cycles_back_until_a_person_restarts_it(house: House) -> None:
+async def test_a_ledger_that_was_ended_holds_cycles_back_until_a_person_restarts_it(small_house: House) -> None:
+    house = small_house
     first, _ = await house.start(house.request(thresholds=OPEN_GATES.model_copy(update={"training_min_skill": 1.0})))
     await first.result()
     await house.client.get_workflow_handle(budget_workflow_id(house.scope)).terminate()
