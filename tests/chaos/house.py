@@ -17,7 +17,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Worker
 
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind
-from domain.ledger import BudgetStatus, budget_workflow_id
+from domain.ledger import BudgetInput, BudgetStatus, budget_workflow_id
 from engine.embedded import EmbeddedEngine
 from engine.pool import JobPool
 from engine.service.client import Service
@@ -90,6 +90,16 @@ class House:
         )
         return usual.model_copy(update=changes)
 
+    async def open_ledger(self) -> None:
+        """Start the house's ledger, in whose place a cycle would else start one with more patience."""
+        await self.client.start_workflow(
+            BudgetWorkflow.run,
+            BudgetInput(limits=self.settings.limits),
+            id=budget_workflow_id(self.settings.task_queue),
+            task_queue=self.settings.task_queue,
+            task_timeout=TASK_TIMEOUT,
+        )
+
     async def start(self, request: CycleRequest) -> tuple[Cycle, Admission]:
         """Start a cycle for people without patience and learn its admission."""
         operation = WithStartWorkflowOperation(
@@ -125,7 +135,7 @@ class House:
 
     async def until(self, cycle: Cycle, condition: Callable[[CycleStatus], bool]) -> CycleStatus:
         """The cycle's status, as soon as the condition holds."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not condition(status := await cycle.query(ResearchCycleWorkflow.status)):
                 await asyncio.sleep(0.05)
         return status

@@ -28,7 +28,8 @@ from .death import Moment
 from .house import Cycle, House, figures, house_in, process, rows
 
 LONG = Path(__file__).parent.parent / "activities" / "long_training.yaml"
-PATIENCE = 60.0
+PATIENCE = 300.0
+"""Seconds after which a story is taken for one that has no end."""
 
 
 @dataclass
@@ -177,7 +178,6 @@ async def metered(doom: Doom) -> None:
         turns = [*(("design", turn) for turn in range(1, 8)), *(("assess", turn) for turn in range(1, 4))]
         assert list(dict.fromkeys(turn[:2] for turn in house.provider.turns_billed(cycle.id))) == turns
         assert differences(entries, house.provider.bills) == []
-        assert sum(entry.state == "charged" for entry in entries) <= 1
         assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
         assert rows(house.store, cycle.id) == 1
 

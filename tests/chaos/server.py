@@ -15,7 +15,8 @@ from client.dev import server_options, temporal_command
 from client.namespace import add_search_attributes
 from client.processes import free_port
 
-READY = 30.0
+READY = 120.0
+"""Seconds after which it is taken for one that doesn't start."""
 
 
 @dataclass

@@ -23,6 +23,7 @@ from temporalio.api.enums.v1 import TaskQueueType
 from client.namespace import is_polled
 from domain.cycle import CYCLE_WORKFLOW, CycleStatus, Outcome
 from domain.verdict import assess
+from engine.pool import JobPool
 from settings import PROJECT
 from tests.metered.house import hasty
 from workflows.policies import Policies
@@ -30,14 +31,13 @@ from workflows.research_cycle import ResearchCycleWorkflow
 
 from .disk import read_everything
 from .house import Cycle, House, figures, house_in
-from .scenarios import Bench, finished, finished_twin, nothing_left
+from .scenarios import PATIENCE, Bench, finished, finished_twin, nothing_left
 from .server import Server, file_server
 
 LONGEST = 3.0
 """Seconds that everything may live, once it works."""
 
 AT_ONCE = 2
-LAST = 120.0
 
 TRIALS = {"trials", "expected_max_sharpe", "deflated_low"}
 """What a backtest says of the earlier ones in its store."""
@@ -57,16 +57,17 @@ async def test_whenever_everything_is_killed_only_whole_things_are_read_and_all_
     times = 50 if request.config.getoption("chaos") else 3
     twin = await finished_twin(bench, tmp_path)
     try:
-        await _killed(random.Random(seed), times, tmp_path / "home", twin)
+        await _killed(random.Random(seed), times, tmp_path / "home", twin, bench.pool)
     except BaseException as error:
         error.add_note(f"again with CHAOS_SEED={seed}; the logs are in {tmp_path}")
         raise
 
 
-async def _killed(chance: random.Random, times: int, root: Path, twin: dict[str, Any]) -> None:
+async def _killed(chance: random.Random, times: int, root: Path, twin: dict[str, Any], pool: JobPool) -> None:
     root.mkdir()
     running: list[Cycle] = []
     async with file_server(root) as server, house_in(root, await server.client()) as house:
+        await house.open_ledger()
         for _ in range(times):
             async with _worker(server, house) as worker:
                 living = asyncio.create_task(_keep_going(house, running))
@@ -78,11 +79,11 @@ async def _killed(chance: random.Random, times: int, root: Path, twin: dict[str,
             await asyncio.to_thread(read_everything, house.settings)
             await server.kill()
             await server.start()
-        async with _worker(server, house):
+        async with house.orchestrator(), house.engine(pool):
             cycles = [cycle async for cycle in _all_cycles(house)]
             assert {cycle.id for cycle in running} <= {cycle.id for cycle in cycles}
             for cycle in cycles:
-                assert (await asyncio.wait_for(cycle.result(), LAST)).outcome is Outcome.COMPLETED
+                assert (await asyncio.wait_for(cycle.result(), PATIENCE)).outcome is Outcome.COMPLETED
             for cycle in cycles:
                 status = house.store.get(cycle.id)
                 assert status
@@ -136,7 +137,7 @@ async def _worker(server: Server, house: House) -> AsyncIterator[asyncio.subproc
         )
     try:
         client, engine = await server.client(), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not (
                 await is_polled(client, house.settings.task_queue, since=began)
                 and await is_polled(client, house.settings.engine_queue, engine, began)
@@ -157,6 +158,6 @@ async def _kill(*pids: int) -> None:
     for process in doomed:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in doomed):
             await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from worker import orchestrator
 
 from .armed_worker import Armed, Kind
 from .house import Cycle, process
+from .scenarios import PATIENCE
 
 
 async def test_a_late_answer_of_a_frozen_worker_changes_nothing_in_the_books(
@@ -43,7 +44,7 @@ async def test_a_late_answer_of_a_frozen_worker_changes_nothing_in_the_books(
                 os.kill(frozen.pid, signal.SIGSTOP)
                 await house.provider.until(lambda: psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED)
             async with house.working():
-                assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
+                assert (await asyncio.wait_for(cycle.result(), PATIENCE)).outcome is Outcome.COMPLETED
                 await house.provider.until(house.provider.is_idle)
                 before = await booked(house, cycle)
             async with orchestrator(client, house.scope, []):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from activities.budget import ensure_budget
 from domain.cycle import AdmissionState, Outcome, Phase
 from domain.ledger import budget_workflow_id
 from tests.metered.books import differences
@@ -21,7 +20,7 @@ from tests.metered.provider import Call, Deed
 from workflows.budget import BudgetWorkflow
 
 from .house import Cycle, House, figures, house_in
-from .scenarios import Bench, finished, finished_twin, nothing_left
+from .scenarios import PATIENCE, Bench, finished, finished_twin, nothing_left
 from .server import Server, file_server
 
 PHASES = list(Phase)
@@ -70,7 +69,7 @@ async def _killed_in_a_call(phase: Phase, server: Server, root: Path) -> None:
         down.set()
         await house.provider.until(house.provider.is_idle)
         await server.start()
-        result = await asyncio.wait_for(cycle.result(), 60)
+        result = await asyncio.wait_for(cycle.result(), PATIENCE)
         await house.provider.until(house.provider.is_idle)
         entries, balance = await house.calls(), await house.balance()
         assert result.outcome is Outcome.COMPLETED
@@ -88,6 +87,7 @@ async def _killed_offline(phase: Phase, server: Server, bench: Bench, root: Path
         house.orchestrator(),
         house.engine(bench.pool),
     ):
+        await house.open_ledger()
         if phase is Phase.QUEUED:
             cycle = await _killed_while_queued(house, server)
         elif phase is Phase.DONE:
@@ -99,7 +99,7 @@ async def _killed_offline(phase: Phase, server: Server, bench: Bench, root: Path
             await _until(lambda: bool(list(attempts.glob(f"{kind}-*/"))))
             await server.kill()
             await server.start()
-        assert (await asyncio.wait_for(cycle.result(), 60)).outcome is Outcome.COMPLETED
+        assert (await asyncio.wait_for(cycle.result(), PATIENCE)).outcome is Outcome.COMPLETED
         status = house.store.get(cycle.id)
         assert status
         assert figures(status) == twin
@@ -107,9 +107,7 @@ async def _killed_offline(phase: Phase, server: Server, bench: Bench, root: Path
 
 
 async def _killed_while_queued(house: House, server: Server) -> Cycle:
-    scope = house.settings.task_queue
-    await ensure_budget(house.client, scope, house.settings.limits, scope)
-    ledger = house.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(scope))
+    ledger = house.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(house.settings.task_queue))
     await ledger.execute_update(BudgetWorkflow.pause, "a test")
     cycle, admission = await house.start(house.request(seed=5, queue=True))
     assert admission.state is AdmissionState.QUEUED
@@ -133,6 +131,6 @@ async def _killed_while_recording(house: House, server: Server) -> Cycle:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.005)
