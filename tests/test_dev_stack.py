@@ -135,8 +135,12 @@ def dev(starting: Dev) -> Dev:
     return starting
 
 
-def test_a_worker_killed_in_mid_training_and_a_stack_stopped_twice_in_it_change_nothing(dev: Dev) -> None:
-    start = ["start", "--strategy", str(STRATEGY), "--designer", "offline", "--seed", "7", *OPEN]
+def test_a_worker_killed_in_mid_training_and_a_stack_stopped_twice_in_it_change_nothing(
+    dev: Dev, tmp_path: Path
+) -> None:
+    strategy = tmp_path / "long.yaml"
+    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 120"))
+    start = ["start", "--strategy", str(strategy), "--designer", "offline", "--seed", "7", *OPEN]
     code, first = dev.research(*start)
     assert code == 0
     cycle, worker_log = dev.home / "artifacts" / first["cycle_id"], dev.home / "logs" / "worker.log"
