@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from domain.cycle import StrategyRef
-from domain.errors import ResearchError
-from engine.interface import BacktestJob, Places, Progress, TrainJob
+from domain.errors import ErrorCode, ResearchError
+from engine.interface import BacktestJob, Operation, Places, Progress, TrainJob
 from engine.service.client import Service
 from engine.service.engine import ServiceEngine
 from engine.service.periods import NamedPeriods
@@ -19,6 +19,14 @@ from .fake_ktrdr import FakeKtrdr, fake_ktrdr
 
 SMALL = Path(__file__).parent.parent / "workflows" / "small_strategy.yaml"
 POLL = 0.005
+
+KINDS = pytest.mark.parametrize("kind", ["training", "backtest"])
+FAILED = {"training": ErrorCode.TRAINING_FAILED, "backtest": ErrorCode.BACKTEST_FAILED}
+AWAY = {"training": ErrorCode.TRAINING_SERVICE_UNAVAILABLE, "backtest": ErrorCode.BACKTEST_SERVICE_UNAVAILABLE}
+
+
+def left_at(operation_id: str, lost: int = 0) -> Progress:
+    return Progress(fraction=0.4, step="epoch 2 of 3", operation=Operation(id=operation_id, lost=lost))
 
 
 @pytest.fixture
