@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from client.dev import server_options, temporal_command
 from client.namespace import add_search_attributes
 from client.processes import free_port
 
+BELOW_THE_SYSTEMS = range(20_000, 32_000)
+"""Ports that the system gives to nobody by itself, also while the server is down."""
+
 READY = 120.0
 """Seconds after which it is taken for one that doesn't start."""
 
@@ -24,7 +28,7 @@ class Server:
     """The server as `research dev` runs it, its data in `root`."""
 
     root: Path
-    port: int = field(default_factory=lambda: free_port(0))
+    port: int = field(default_factory=lambda: free_port(random.choice(BELOW_THE_SYSTEMS)))
     process: asyncio.subprocess.Process | None = None
 
     @property
