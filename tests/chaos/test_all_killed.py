@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -34,10 +34,16 @@ from .house import Cycle, House, figures, house_in
 from .scenarios import PATIENCE, Bench, finished, finished_twin, nothing_left
 from .server import Server, file_server
 
-LONGEST = 3.0
-"""Seconds that everything may live, once it works."""
 
-AT_ONCE = 2
+class Run(NamedTuple):
+    """How often everything is killed, the longest that it may live once it works in seconds, and the cycles at once."""
+
+    times: int
+    longest: float
+    at_once: int
+
+
+SHORT, LONG = Run(3, 1.5, 1), Run(50, 3.0, 2)
 
 TRIALS = {"trials", "expected_max_sharpe", "deflated_low"}
 """What a backtest says of the earlier ones in its store."""
@@ -54,24 +60,24 @@ async def test_whenever_everything_is_killed_only_whole_things_are_read_and_all_
     bench: Bench, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(2**32))
-    times = 50 if request.config.getoption("chaos") else 3
+    run = LONG if request.config.getoption("chaos") else SHORT
     twin = await finished_twin(bench, tmp_path)
     try:
-        await _killed(random.Random(seed), times, tmp_path / "home", twin, bench.pool)
+        await _killed(random.Random(seed), run, tmp_path / "home", twin, bench.pool)
     except BaseException as error:
         error.add_note(f"again with CHAOS_SEED={seed}; the logs are in {tmp_path}")
         raise
 
 
-async def _killed(chance: random.Random, times: int, root: Path, twin: dict[str, Any], pool: JobPool) -> None:
+async def _killed(chance: random.Random, run: Run, root: Path, twin: dict[str, Any], pool: JobPool) -> None:
     root.mkdir()
     running: list[Cycle] = []
     async with file_server(root) as server, house_in(root, await server.client()) as house:
         await house.open_ledger()
-        for _ in range(times):
+        for _ in range(run.times):
             async with _worker(server, house) as worker:
-                living = asyncio.create_task(_keep_going(house, running))
-                await asyncio.sleep(chance.uniform(0, LONGEST))
+                living = asyncio.create_task(_keep_going(house, running, run.at_once))
+                await asyncio.sleep(chance.uniform(0, run.longest))
                 await _kill(server.pid, worker.pid)
                 living.cancel()
                 with suppress(asyncio.CancelledError, Exception):
@@ -96,11 +102,11 @@ async def _killed(chance: random.Random, times: int, root: Path, twin: dict[str,
         assert cycles
 
 
-async def _keep_going(house: House, running: list[Cycle]) -> None:
+async def _keep_going(house: House, running: list[Cycle], at_once: int) -> None:
     """See that so many cycles run, until somebody stops it."""
     while True:
         running[:] = [cycle for cycle in running if house.store.get(cycle.id) is None]
-        if len(running) < AT_ONCE:
+        if len(running) < at_once:
             running.append(await house.begin(finished(house).model_copy(update={"queue": True}), undying()))
         await asyncio.sleep(0.05)
 
