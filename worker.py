@@ -22,9 +22,11 @@ from activities.backtest import BacktestActivity
 from activities.budget import BudgetActivities, ensure_budget
 from activities.control import ControlActivities
 from activities.design import DesignActivity
+from activities.engine_job import Remote
 from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
+from activities.withdraw import WithdrawActivity
 from client.connection import Unreachable, connect
 from client.exits import CommandError, leave
 from client.invocation import problems
@@ -82,12 +84,18 @@ def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]
     )
 
 
+def engine_activities(engine: Engine) -> list[Activity]:
+    """Training and backtest, and for an engine elsewhere their withdrawal."""
+    activities: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
+    return [*activities, WithdrawActivity(engine).withdraw] if isinstance(engine, Remote) else activities
+
+
 def engine_worker(client: Client, task_queue: str, engine: Engine, processes: int) -> Worker:
     """The worker of training and backtest, on a task queue of its own: so many jobs at once."""
     return Worker(
         client,
         task_queue=task_queue,
-        activities=[TrainActivity(engine).train, BacktestActivity(engine).backtest],
+        activities=engine_activities(engine),
         max_concurrent_activities=processes,
         # One request for work at a time: while this process is frozen, each of them would swallow an attempt.
         max_concurrent_activity_task_polls=1,

@@ -99,10 +99,14 @@ async def _end(engine: Remote, operation: Operation, beat: Beat) -> None:
         activity.logger.info("the operation %s is left to whoever goes on with it", operation.id)
         return
     beat.say(beat.progress.model_copy(update={"step": f"ending operation {operation.id} at the service"}))
+    await withdrawn(engine, operation)
+
+
+async def withdrawn(engine: Remote, operation: Operation) -> None:
+    """End an operation at the service. Raises left_running where it cannot be ended."""
     if answer := await engine.withdraw(operation):
         message = (
-            f"{activity.info().activity_type} operation {operation.id} may still run at the service, which was asked "
-            f"to end it and answered: {answer}"
+            f"operation {operation.id} may still run at the service, which was asked to end it and answered: {answer}"
         )
         activity.logger.error("%s", message)
         raise ApplicationError(message, type=LEFT_RUNNING, non_retryable=True)

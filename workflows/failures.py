@@ -7,15 +7,11 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, RetryState, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import ValidationError
-
-    from domain.errors import HANDED_OVER, LEFT_RUNNING, ErrorCode
-    from engine.handover import Handover
-    from engine.interface import Progress
+    from domain.errors import ErrorCode
     from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
@@ -45,10 +41,6 @@ class CycleFailed(Exception):
         self.retry_after = retry_after
 
 
-class LeftRunning(Exception):
-    """A cancelled activity could not end what it had begun at a service. Says what may still run there."""
-
-
 async def call(
     activity: str,
     argument: object,
@@ -57,33 +49,17 @@ async def call(
     task_queue: str | None = None,
     summary: str | None = None,
 ) -> R:
-    """Run an activity to its end by its policy. Raises CycleFailed, LeftRunning, or the cancel as it came.
-
-    An attempt whose worker shut down in an orderly way is made anew at once, and is told what that one had reached: it
-    counts toward nothing, so that no number of restarts fails a cycle.
-    """
+    """Run an activity to its end by its policy. Raises CycleFailed, or the cancel as it came."""
     while True:
         try:
             result: R = await workflow.execute_activity(
                 activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
             )
         except ActivityError as error:
-            ended = error.cause if isinstance(error.cause, ApplicationError) else None
-            if ended and ended.type == LEFT_RUNNING and _cancelled():
-                raise LeftRunning(ended.message) from error
-            if error.retry_state is RetryState.CANCEL_REQUESTED and _cancelled():
-                # Its worker died as it stopped, or it failed for the moment: no other attempt follows a cancel.
-                if operation := _last_operation(error.cause):
-                    raise LeftRunning(_nobody_ended(activity, operation)) from error
-                raise asyncio.CancelledError from error
-            if ended and ended.type == HANDED_OVER and isinstance(argument, Handover):
-                argument = argument.after(ended.details)
-            elif not _cut_by_reset(error):
-                raise failure_of(error, activity) from error
-            if _cancelled():
-                raise asyncio.CancelledError from error  # It met the cancel: nothing is begun anew.
-        else:
-            return result
+            if cut_by_reset(error):
+                continue
+            raise failure_of(error, activity) from error
+        return result
 
 
 async def undisturbed(work: Coroutine[None, None, None]) -> None:
@@ -98,7 +74,7 @@ async def undisturbed(work: Coroutine[None, None, None]) -> None:
 def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     """The code and message of a failed activity. A cancelled activity has none: its error is raised as it is."""
     cause = error.cause
-    if _cut_by_reset(error):
+    if cut_by_reset(error):
         return CycleFailed(
             _SILENT.get(activity, ErrorCode.INTERNAL_ERROR),
             f"{activity}: the cycle was reset while it ran, and its answer is lost. Start the cycle again.",
@@ -112,33 +88,11 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     raise error
 
 
-def _cut_by_reset(error: ActivityError) -> bool:
+def cut_by_reset(error: ActivityError) -> bool:
     """Whether the server ended the activity for a reset of its workflow: the work is to be done again by this run."""
     cause = error.cause
     failure = cause.failure if isinstance(cause, FailureError) else None
     return failure is not None and failure.HasField("reset_workflow_failure_info")
-
-
-def _cancelled() -> bool:
-    """Whether the cancel that ended an activity was meant for all that this task does."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _last_operation(cause: BaseException | None) -> str | None:
-    """What an activity that was never heard of again was doing at a service, by its last heartbeat."""
-    with contextlib.suppress(ValidationError, IndexError):
-        if isinstance(cause, ActivityTimeout):
-            told = Progress.model_validate(cause.last_heartbeat_details[0])
-            return told.operation.id if told.operation else None
-    return None
-
-
-def _nobody_ended(activity: str, operation: str) -> str:
-    return (
-        f"{activity} operation {operation} may still run at the service: the worker that was to end it was not heard "
-        "of any more"
-    )
 
 
 def _silence(activity: str, cause: ActivityTimeout) -> str:

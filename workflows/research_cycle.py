@@ -26,15 +26,16 @@ with workflow.unsafe.imports_passed_through():
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
     from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
-    from engine.handover import BacktestWork, TrainWork
+    from engine.handover import BacktestWork, Handover, TrainWork
     from workflows import search_attributes
     from workflows.admission import LedgerLink
     from workflows.conversation import converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
     from workflows.endings import MAX_REASON, Ending, Stop
-    from workflows.failures import CycleFailed, LeftRunning, call, undisturbed
+    from workflows.failures import CycleFailed, call, undisturbed
     from workflows.funds import Funds
+    from workflows.jobs import LeftRunning, finished
     from workflows.policies import ActivityPolicy
 
 A = TypeVar("A", bound=Answer)
@@ -245,11 +246,13 @@ class ResearchCycleWorkflow:
         finally:
             self._retry = None
 
-    async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
+    async def _engine(self, activity: str, work: Handover, result_type: type[R], policy: ActivityPolicy) -> R:
         if self._funds.stale:
             await self._reopen("assess")
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
-        return await call(activity, job, result_type, policy, self._start.engine_queue, summary)
+        withdrawal = self._start.policies.withdraw
+        queue = self._start.engine_queue
+        return await finished(activity, work, result_type, policy, withdrawal, queue, summary, self._pause)
 
     def _pass(self, gate: GateResult) -> None:
         self._set(gates=(*self._status.gates, gate))

@@ -21,7 +21,8 @@ with workflow.unsafe.imports_passed_through():
     from engine.handover import BacktestWork, TrainWork
     from engine.interface import BacktestJob, TrainJob
     from engine.pool import JobPool
-    from workflows.failures import CycleFailed, call
+    from workflows.failures import CycleFailed
+    from workflows.jobs import finished
     from workflows.policies import ActivityPolicy, Policies
 
 
@@ -35,12 +36,17 @@ def hasty(policy: ActivityPolicy) -> ActivityPolicy:
 R = TypeVar("R")
 
 
+async def pause(failure: CycleFailed, delay: timedelta) -> None:
+    """Between two attempts."""
+    await workflow.sleep(delay)
+
+
 async def engine_job(activity: str, job: TrainJob | BacktestJob, result_type: type[R], policy: ActivityPolicy) -> R:
     """As a cycle calls it; but a failure is raised as the activity's own."""
     queue = f"{workflow.info().task_queue}-engine"
     work = (TrainWork if isinstance(job, TrainJob) else BacktestWork).model_validate(job.model_dump())
     try:
-        return await call(activity, work, result_type, hasty(policy), queue)
+        return await finished(activity, work, result_type, hasty(policy), Policies().withdraw, queue, activity, pause)
     except CycleFailed as failure:
         raise failure.__cause__ or failure from None
 

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from domain.cycle import CycleStatus, Outcome, Phase
 from tests.service.fake_ktrdr import FakeKtrdr, Fault, fake_ktrdr
+from workflows.policies import Policies
 
 from .armed_worker import Kind
-from .house import Cycle, House, house_in, rows
+from .house import Cycle, House, hasty, house_in, rows
 from .scenarios import PATIENCE, Doom, begun_and_ended, cancelled, finished, nothing_left, until
 
 TELLS_NOBODY = {"ServiceEngine.backtest.<locals>.post", "Service.start_backtest"}
@@ -96,6 +98,33 @@ async def service_cancelled(doom: Doom) -> None:
         await _is_cancelled(site.house, status)
 
 
+async def service_withdrawn(doom: Doom) -> None:
+    """A cycle is cancelled between two attempts at its training, which still runs at a service that was away."""
+    async with _site(doom) as site:
+        site.ktrdr.polls = None
+        cycle = await site.house.begin(finished(site.house), _slow_to_train_again())
+        await until(lambda: any(op.polls for op in site.ktrdr.ops.values()))
+        await site.ktrdr.stop()
+        await site.house.until(cycle, lambda status: "the next attempt" in (status.waiting_for or ""))
+        await site.ktrdr.listen()
+        status = await site.survived(cancelled(site.house, cycle))
+        [training] = site.ktrdr.of("training")
+        assert training.status == "cancelled"
+        assert status.reason == "enough"
+        await _is_cancelled(site.house, status)
+
+
+def _slow_to_train_again() -> Policies:
+    policies = hasty()
+    later = {"first_retry": timedelta(hours=1), "longest_retry": timedelta(hours=1)}
+    return policies.model_copy(
+        update={
+            "train": policies.train.model_copy(update=later),
+            "withdraw": policies.withdraw.model_copy(update={"heartbeat": policies.train.heartbeat}),
+        }
+    )
+
+
 async def service_cancelled_as_it_starts(doom: Doom) -> None:
     """A cycle is cancelled while the service is asked to begin its training."""
     async with _site(doom) as site:
@@ -115,6 +144,8 @@ async def service_terminated(doom: Doom) -> None:
             return await begun_and_ended(site.house, finished(site.house).model_copy(update={"queue": True}))
 
         going = asyncio.ensure_future(another())
+        # What runs for the terminated one must not come to its end before that is heard of.
+        await until(lambda: site.ktrdr.of("training")[0].status == "cancelled" or doom.marker.exists())
         await until(lambda: len(site.ktrdr.of("training")) == 2 or doom.marker.exists())
         site.ktrdr.release()
         status = await site.survived(_result(going))

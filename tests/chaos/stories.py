@@ -18,6 +18,7 @@ STORIES: dict[str, Story] = {
         at_service.service,
         at_service.service_forgets,
         at_service.service_cancelled,
+        at_service.service_withdrawn,
         at_service.service_cancelled_as_it_starts,
         at_service.service_terminated,
     )

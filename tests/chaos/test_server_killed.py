@@ -107,7 +107,7 @@ async def _killed_offline(phase: Phase, server: Server, bench: Bench, root: Path
 
 
 async def _killed_while_queued(house: House, server: Server) -> Cycle:
-    ledger = house.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(house.settings.task_queue))
+    ledger = house.client.get_workflow_handle(budget_workflow_id(house.settings.task_queue))
     await ledger.execute_update(BudgetWorkflow.pause, "a test")
     cycle, admission = await house.start(house.request(seed=5, queue=True))
     assert admission.state is AdmissionState.QUEUED

@@ -11,19 +11,16 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError
 from temporalio.worker import Worker
 
-from activities.backtest import BacktestActivity
-from activities.train import TrainActivity
 from domain.cycle import CycleStatus
 from engine.service.client import Service
 from engine.service.engine import ServiceEngine
 from settings import PROJECT
 from tests.chaos.house import Cycle, House
-from worker import Activity, engine_worker, places
+from worker import engine_activities, engine_worker, places
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .fake_ktrdr import FakeKtrdr
@@ -54,8 +51,8 @@ class Stage:
         """The same, but when it stops it does not wait for what it has in hand."""
         async with Service(self.ktrdr.url) as service:
             engine = ServiceEngine(service, places(self.house.settings), None, POLL)
-            activities: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
-            async with Worker(self.house.client, task_queue=self.house.settings.engine_queue, activities=activities):
+            queue = self.house.settings.engine_queue
+            async with Worker(self.house.client, task_queue=queue, activities=engine_activities(engine)):
                 yield
 
     @asynccontextmanager
@@ -96,24 +93,17 @@ class Stage:
         await until(lambda: op.polls >= seen + more)
         return op.id
 
-    async def attempt(self, cycle: Cycle, kind: str) -> int:
-        """Which attempt of the work is pending; 0 for none."""
-        pending = (await cycle.describe()).raw_description.pending_activities
-        return next((one.attempt for one in pending if one.activity_type.name == ACTIVITY[kind]), 0)
-
     async def attempts(self, cycle: Cycle, kind: str) -> int:
-        """How many attempts the work of an ended cycle took."""
-        scheduled: set[int] = set()
-        most = 0
-        async for event in cycle.fetch_history_events():
-            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                if event.activity_task_scheduled_event_attributes.activity_type.name == ACTIVITY[kind]:
-                    scheduled.add(event.event_id)
-            elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-                started = event.activity_task_started_event_attributes
-                if started.scheduled_event_id in scheduled:
-                    most = max(most, started.attempt)
-        return most
+        """How many attempts at the work have been made so far."""
+        events = [event async for event in cycle.fetch_history_events()]
+        asked = (event.activity_task_scheduled_event_attributes for event in events)
+        return sum(one.activity_type.name == ACTIVITY[kind] for one in asked)
+
+    async def paused(self, cycle: Cycle) -> None:
+        """Wait until an attempt has failed and the next one is not made yet."""
+        async with asyncio.timeout(PATIENCE):
+            while "the next attempt" not in ((await cycle.query(ResearchCycleWorkflow.status)).waiting_for or ""):
+                await asyncio.sleep(0.02)
 
     async def reset(self, cycle: Cycle, kind: str) -> Cycle:
         """Reset the cycle, as a person does in the Web UI, to where it asked for this work; the new run."""

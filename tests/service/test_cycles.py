@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -14,10 +15,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import Outcome, Phase
 from domain.errors import ErrorCode
-from tests.chaos.house import house_in
+from tests.chaos.house import hasty, house_in
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
-from .cycles import Stage, until
+from .cycles import ACTIVITY, Stage, until
 from .fake_ktrdr import FakeKtrdr, Fault
 
 KINDS = pytest.mark.parametrize("kind", ["training", "backtest"])
@@ -77,9 +79,7 @@ async def test_a_service_that_comes_back_between_two_attempts_goes_on_with_the_s
         cycle, _ = await stage.house.start(stage.house.request())
         operation = await stage.polled(kind)
         await stage.ktrdr.stop()
-        async with asyncio.timeout(60):
-            while await stage.attempt(cycle, kind) < 2:
-                await asyncio.sleep(0.01)
+        await stage.paused(cycle)
         stage.ktrdr.release()
         await stage.ktrdr.listen()
         status = await stage.end(cycle)
@@ -87,6 +87,40 @@ async def test_a_service_that_comes_back_between_two_attempts_goes_on_with_the_s
     assert [op.id for op in stage.ktrdr.of(kind)] == [operation]
     assert stage.ktrdr.starts[operation] == 1
     assert stage.ktrdr.deletes.total() == 0
+    assert await stage.attempts(cycle, kind) >= 2
+
+
+def slow_to_try_again() -> Policies:
+    """Policies with time for a cancel between two attempts."""
+    policies = hasty()
+    later = {"first_retry": timedelta(minutes=1), "longest_retry": timedelta(minutes=1)}
+    return policies.model_copy(
+        update={name: getattr(policies, name).model_copy(update=later) for name in ("train", "backtest")}
+    )
+
+
+@KINDS
+@pytest.mark.parametrize("back", [True, False], ids=["the_service_is_back", "it_stays_away"])
+async def test_a_cancel_between_two_attempts_ends_the_operation_or_says_that_it_may_still_run(
+    back: bool, kind: str, stage: Stage
+) -> None:
+    stage.ktrdr.holds = kind
+    async with stage.worker():
+        cycle = await stage.house.begin(stage.house.request(), slow_to_try_again())
+        operation = await stage.polled(kind)
+        await stage.ktrdr.stop()
+        await stage.paused(cycle)
+        if back:
+            await stage.ktrdr.listen()
+        await cycle.signal(ResearchCycleWorkflow.cancel, REASON)
+        status = await stage.end(cycle)
+    assert (status.outcome, status.stopped_in) == (Outcome.CANCELLED, PHASE[kind])
+    assert await stage.attempts(cycle, kind) == 1
+    if back:
+        assert stage.ktrdr.ops[operation].status == "cancelled"
+        assert status.reason == REASON
+    else:
+        assert f"{REASON} ({ACTIVITY[kind]} operation {operation} may still run at the service" in (status.reason or "")
 
 
 async def test_a_worker_killed_in_training_and_another_in_backtest_leave_one_start_of_each(

@@ -280,7 +280,7 @@ class Unreachable(EmbeddedEngine):
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise ApplicationError(
-                "training operation op_1 may still run at the service: it answered 500 three times",
+                "operation op_1 may still run at the service: it answered 500 three times",
                 type=LEFT_RUNNING,
                 non_retryable=True,
             ) from None
@@ -302,7 +302,7 @@ async def test_what_could_not_be_ended_at_a_service_is_in_the_reason_of_the_canc
         status = await cycle.query(ResearchCycleWorkflow.status)
         assert (status.outcome, status.stopped_in) == (Outcome.CANCELLED, Phase.TRAINING)
         assert status.reason == (
-            f"{why} (training operation op_1 may still run at the service: it answered 500 three times)"
+            f"{why} (train operation op_1 may still run at the service: it answered 500 three times)"
         )
         assert house.store.get(cycle.id) == status
         await nobody_holds(house, cycle)
