@@ -6,12 +6,14 @@ Files: `.env` and `research.toml` beside this module. A row of the policy table 
 RESEARCH_POLICIES__TRAIN__ATTEMPTS=3 or RESEARCH_POLICIES__TRAIN__HEARTBEAT=PT20S.
 """
 
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
@@ -80,6 +82,14 @@ class Settings(BaseSettings):
     commission: Annotated[float | None, Field(ge=0, le=0.1)] = None
     half_spread: Annotated[float | None, Field(ge=0, le=0.1)] = None
 
+    ktrdr_api_url: Annotated[str | None, Field(validation_alias="KTRDR_API_URL")] = None
+    ktrdr_api_token: Annotated[SecretStr | None, Field(validation_alias="KTRDR_API_TOKEN")] = None
+    ktrdr_poll_interval: Annotated[float, Field(gt=0, le=600, validation_alias="KTRDR_POLL_INTERVAL")] = 5.0
+    training_start_date: Annotated[date | None, Field(validation_alias="AGENT_TRAINING_START_DATE")] = None
+    training_end_date: Annotated[date | None, Field(validation_alias="AGENT_TRAINING_END_DATE")] = None
+    backtest_start_date: Annotated[date | None, Field(validation_alias="AGENT_BACKTEST_START_DATE")] = None
+    backtest_end_date: Annotated[date | None, Field(validation_alias="AGENT_BACKTEST_END_DATE")] = None
+
     training_gate_min_skill: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_SKILL")] = 0.02
     training_gate_max_loss_ratio: Annotated[float, Field(validation_alias="TRAINING_GATE_MAX_LOSS_RATIO")] = 1.05
     training_gate_min_loss_decrease: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_LOSS_DECREASE")] = 0.0
@@ -108,6 +118,43 @@ class Settings(BaseSettings):
             raise ValueError(error.errors()[0]["msg"]) from error
         return value
 
+    @field_validator("ktrdr_api_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        """The service's root. The value is never repeated in an error: somebody may have put a password into it."""
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value)
+            fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        except ValueError:
+            fits = False
+        if not fits or not value.isprintable() or " " in value:
+            raise ValueError("give the service's address as http://HOST:PORT or https://HOST")
+        if url.username is not None or url.password is not None:
+            raise ValueError("take the name and password out of it: KTRDR_API_TOKEN is for what the service asks for")
+        if url.query or url.fragment:
+            raise ValueError("give it without ? and #")
+        return value.rstrip("/").removesuffix("/api/v1")
+
+    @model_validator(mode="after")
+    def _whole_periods(self) -> Self:
+        """Both ends of a period or none, in their order, and nothing tested on what it was trained on."""
+        for phase, start, end in (
+            ("TRAINING", self.training_start_date, self.training_end_date),
+            ("BACKTEST", self.backtest_start_date, self.backtest_end_date),
+        ):
+            if (start is None) != (end is None):
+                raise ValueError(f"set both AGENT_{phase}_START_DATE and AGENT_{phase}_END_DATE, or neither")
+            if start and end and start >= end:
+                raise ValueError(f"AGENT_{phase}_END_DATE is not after AGENT_{phase}_START_DATE")
+        if self.training_end_date and self.backtest_start_date and self.backtest_start_date <= self.training_end_date:
+            raise ValueError(
+                "AGENT_BACKTEST_START_DATE is not after AGENT_TRAINING_END_DATE: nothing may be tested on what it was "
+                "trained on"
+            )
+        return self
+
     @field_validator("home", "strategies_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -130,6 +177,13 @@ class Settings(BaseSettings):
     def engine_queue(self) -> str:
         """The task queue of training and backtest, which scale apart from everything else."""
         return f"{self.task_queue}-engine"
+
+    @property
+    def backend(self) -> str:
+        """Where trainings and backtests are done, in words."""
+        if self.ktrdr_api_url:
+            return f"by the service at {self.ktrdr_api_url}"
+        return f"by the embedded engine, {self.engine_processes} at once"
 
     @property
     def store_url(self) -> str:

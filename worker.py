@@ -22,12 +22,15 @@ from activities.backtest import BacktestActivity
 from activities.budget import BudgetActivities, ensure_budget
 from activities.control import ControlActivities
 from activities.design import DesignActivity
+from activities.engine_job import Remote
 from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
+from activities.withdraw import WithdrawActivity
 from claude.call import Claude
 from client.connection import Unreachable, connect
 from client.exits import CommandError, leave
+from client.invocation import problems
 from client.limits import tell_limits
 from client.namespace import add_search_attributes
 from domain.errors import ResearchError
@@ -47,6 +50,10 @@ SHUTDOWN_PATIENCE = timedelta(seconds=5)
 
 STICKY_TIMEOUT = timedelta(seconds=1)
 """A killed worker leaves its cached workflows silent for this long."""
+
+JOBS_AT_SERVICE = 10
+"""How many jobs one worker has waiting at a service. To wait takes no process and little memory, and the service says
+itself when it has no free worker; but each of them polls and beats."""
 
 PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "annotated_types", "workflows")
 
@@ -78,13 +85,21 @@ def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]
     )
 
 
+def engine_activities(engine: Engine) -> list[Activity]:
+    """Training and backtest, and for an engine elsewhere their withdrawal."""
+    activities: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
+    return [*activities, WithdrawActivity(engine).withdraw] if isinstance(engine, Remote) else activities
+
+
 def engine_worker(client: Client, task_queue: str, engine: Engine, processes: int) -> Worker:
-    """The worker of training and backtest, on a task queue of its own: as many jobs at once as it has processes."""
+    """The worker of training and backtest, on a task queue of its own: so many jobs at once."""
     return Worker(
         client,
         task_queue=task_queue,
-        activities=[TrainActivity(engine).train, BacktestActivity(engine).backtest],
+        activities=engine_activities(engine),
         max_concurrent_activities=processes,
+        # One request for work at a time: while this process is frozen, each of them would swallow an attempt.
+        max_concurrent_activity_task_polls=1,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         graceful_shutdown_timeout=SHUTDOWN_PATIENCE,
@@ -97,7 +112,7 @@ def orchestrator_activities(
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
     records = RecordActivities(store, files)
-    budget = BudgetActivities(client)
+    budget = BudgetActivities(client, records)
     return [
         DesignActivity(store, files, places(settings), claude).design,
         AssessActivity(store, files, claude).assess,
@@ -146,12 +161,29 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
             telling = asyncio.create_task(_tell_limits(client, settings.named_limits))
             stack.callback(telling.cancel)
         if role is not Role.ORCHESTRATOR:
-            pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
-            engine = EmbeddedEngine(pool, places(settings))
-            await stack.enter_async_context(
-                engine_worker(client, settings.engine_queue, engine, settings.engine_processes)
-            )
+            engine, jobs = await _engine(settings, stack)
+            await stack.enter_async_context(engine_worker(client, settings.engine_queue, engine, jobs))
         yield
+
+
+async def _engine(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Engine, int]:
+    """What does the work, for as long as the stack is open, and how many jobs it takes at once."""
+    log.info("trainings and backtests are done %s", settings.backend)
+    if settings.ktrdr_api_url is None:
+        pool = stack.enter_context(JobPool(settings.engine_processes, settings.home / "cache" / "jax"))
+        return EmbeddedEngine(pool, places(settings)), settings.engine_processes
+    # Here, because only such a worker has any use for an HTTP client.
+    from engine.service.client import Service
+    from engine.service.engine import ServiceEngine
+    from engine.service.periods import named_periods
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line a poll
+    service = await stack.enter_async_context(Service(settings.ktrdr_api_url, settings.ktrdr_api_token))
+    named = named_periods(
+        (settings.training_start_date, settings.training_end_date),
+        (settings.backtest_start_date, settings.backtest_end_date),
+    )
+    return ServiceEngine(service, places(settings), named, settings.ktrdr_poll_interval), JOBS_AT_SERVICE
 
 
 async def _tell_limits(client: Client, named: LimitsChange) -> None:
@@ -189,7 +221,7 @@ def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:
         log.error("the Temporal server refused or did not answer: %s", error.message or error.status.name)
         return 6
     except (ResearchError, ValueError) as error:
-        log.error("%s", error)
+        log.error("%s", problems(error))  # without the values, which may be secrets
         return 4
     return 0
 

@@ -2,10 +2,10 @@
 
 from temporalio import activity
 
-from activities.engine_job import engine_job
-from domain.errors import ErrorCode
+from activities.engine_job import earlier_progress, engine_job
 from domain.results import BacktestResult
-from engine.interface import BacktestJob, Engine
+from engine.handover import BacktestWork
+from engine.interface import Engine
 
 
 class BacktestActivity:
@@ -15,7 +15,8 @@ class BacktestActivity:
         self._engine = engine
 
     @activity.defn(name="backtest")
-    async def backtest(self, job: BacktestJob) -> BacktestResult:
+    async def backtest(self, work: BacktestWork) -> BacktestResult:
         """Backtest a model. A retry finds the finished backtest, or makes it anew with the same result."""
-        async with engine_job(ErrorCode.BACKTEST_SERVICE_UNAVAILABLE) as report:
-            return await self._engine.backtest(job, report)
+        earlier = earlier_progress(work)
+        async with engine_job(self._engine, earlier) as report:
+            return await self._engine.backtest(work.job, report, earlier)

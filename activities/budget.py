@@ -2,20 +2,24 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from temporalio import activity
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.ended_runs import READING, Reading, calls_of
+from activities.ended_cycles import record_of
+from activities.ended_runs import READING, Reading, calls_told, history_of
 from activities.heartbeat import beating
 from activities.lost_ledger import ledger_is_lost
 from activities.open_envelopes import open_envelopes
+from activities.record import RecordActivities
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import (
     BUDGET_WORKFLOW,
@@ -34,6 +38,11 @@ AT_ONCE = 10
 
 PATIENCE = 0.6
 """The part of an attempt's time after which it answers with what it has found."""
+
+CUT_OFF = frozenset({WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT})
+"""How a cycle ends that could not record itself."""
+
+log = logging.getLogger(__name__)
 
 SUMMARY = "the budget ledger: grants cycles their tokens and dollars"
 
@@ -116,9 +125,13 @@ def _ended(identity: str) -> ResearchError:
 
 @dataclass(frozen=True)
 class BudgetActivities:
-    """The ledger's own activities and the one by which cycles see that it runs."""
+    """The ledger's own activities and the one by which cycles see that it runs.
+
+    records: where cycles are recorded that were ended from outside; None: nowhere.
+    """
 
     client: Client
+    records: RecordActivities | None = None
     reading: Reading = READING
 
     @activity.defn(name="ensure_budget")
@@ -131,10 +144,12 @@ class BudgetActivities:
 
     @activity.defn(name="describe_holders")
     async def describe_holders(self, runs: list[RunRef]) -> list[RunReport]:
-        """What became of each run, and the calls of those that ended. One that the server has forgotten has ended.
+        """What became of each run, and the calls of those that ended. One that the server has forgotten has ended. One
+        that was terminated or timed out, and so could not record itself, is recorded here.
 
         Unknown is one that can't be told now, because the server gives no answer, or none within this attempt's time,
-        or because the answer holds enough calls already: the next sweep asks again.
+        because the answer holds enough calls already, or because the store can't keep its record: the next sweep asks
+        again.
         """
         found: dict[str, RunReport] = {}
         free = asyncio.Semaphore(AT_ONCE)
@@ -156,13 +171,39 @@ class BudgetActivities:
             found = await self.client.get_workflow_handle(run.cycle_id, run_id=run.run_id).describe()
             if found.status is WorkflowExecutionStatus.RUNNING:
                 return RunReport(run_id=run.run_id, fate=RunFate.RUNNING)
-            return RunReport(
-                run_id=run.run_id, fate=RunFate.ENDED, calls=await calls_of(self.client, run, self.reading)
-            )
+            events = await history_of(self.client, run, self.reading)
+            if events and found.status in CUT_OFF and not await self._recorded(run, events):
+                return _unknown(run)
+            calls = await calls_told(events, run, self.client.data_converter, self.reading) if events else None
+            return RunReport(run_id=run.run_id, fate=RunFate.ENDED, calls=calls)
         except RPCError as error:
             # An id that the server calls invalid belongs to no run at all.
             nobody = error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT)
             return RunReport(run_id=run.run_id, fate=RunFate.ENDED) if nobody else _unknown(run)
+
+    async def _recorded(self, run: RunRef, events: Sequence[HistoryEvent]) -> bool:
+        """Keep what there is to be recorded of it; False where that has to be tried again."""
+        if self.records is None or not await self._is_latest(run):
+            return True
+        status = await record_of(events, run, self.client.data_converter)
+        if status is None:
+            return True
+        try:
+            if await asyncio.to_thread(self.records.keep, status):
+                log.info("cycle %s was ended from outside, and is recorded by its history", run.cycle_id)
+        except ResearchError as error:
+            log.warning("cycle %s was ended from outside, and is not recorded: %s", run.cycle_id, error)
+            return error.code is not ErrorCode.STORE_UNAVAILABLE
+        return True
+
+    async def _is_latest(self, run: RunRef) -> bool:
+        """Whether no later run goes on with the cycle and tells its story, as one does that was reset."""
+        try:
+            return (await self.client.get_workflow_handle(run.cycle_id).describe()).run_id == run.run_id
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
 
     def _in_one_answer(self, reports: Iterable[RunReport]) -> list[RunReport]:
         told, room = list[RunReport](), self.reading.room

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TypeVar
 
 from pydantic import BaseModel, Field
@@ -114,18 +115,34 @@ async def calls_of(client: Client, run: RunRef, reading: Reading) -> tuple[Recor
 
     Raises RPCError where the server can't be asked now.
     """
+    events = await history_of(client, run, reading)
+    return await calls_told(events, run, client.data_converter, reading) if events else None
+
+
+async def history_of(client: Client, run: RunRef, reading: Reading) -> list[HistoryEvent] | None:
+    """A run's whole history; None where it is gone or too long. Raises RPCError where the server can't be asked now."""
     try:
-        events = [event async for event in events_of(client, run, reading)]
-        calls = await calls_in(events, run, client.data_converter)
+        return [event async for event in events_of(client, run, reading)]
+    except HistoryUnreadable as error:
+        log.warning("the history of cycle %s (run %s) is not read: %s", run.cycle_id, run.run_id, error)
+        return None
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+
+
+async def calls_told(
+    events: Sequence[HistoryEvent], run: RunRef, converter: DataConverter, reading: Reading
+) -> tuple[Record, ...] | None:
+    """Every call of an ended run from its last envelope, as its history tells; None where that is unreadable."""
+    try:
+        calls = await calls_in(events, run, converter)
         if len(calls) > reading.calls:
             raise HistoryUnreadable(f"it has {len(calls)} calls, and no cycle makes more than {reading.calls}")
         return calls
     except HistoryUnreadable as error:
         log.warning("what cycle %s (run %s) spent is not known: %s", run.cycle_id, run.run_id, error)
-        return None
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
         return None
 
 
@@ -231,6 +248,16 @@ class Spending:
         """The key of the envelope that was asked for last, and the calls that were made of it so far."""
         return next(((key, tuple(calls)) for key, calls in reversed(self._records.items())), None)
 
+    @property
+    def sums(self) -> dict[str, object]:
+        """What was spent of all envelopes, as the cycle's status tells it (workflows/funds.py)."""
+        envelopes = self._envelopes.values()
+        return {
+            "tokens": sum(envelope.tokens_spent for envelope in envelopes),
+            "cost_usd": sum((envelope.spent_usd for envelope in envelopes), Decimal(0)),
+            "unpriced_tokens": sum(envelope.unpriced for envelope in envelopes),
+        }
+
     def end(self, at: datetime) -> tuple[Record, ...]:
         """The run ends, and with it what is in flight. All calls of its last envelope."""
         for number in list(self._in_flight):
@@ -261,13 +288,13 @@ class HistoryReader:
 
     async def scope(self) -> str | None:
         """Which ledger the cycle is under, as its first event tells. Raises whatever breaks."""
-        return (await self._started(_Scoped)).request.budget_scope
+        return (await self.started(_Scoped)).request.budget_scope
 
     async def spent(self) -> Spending:
         """What the run had spent by its last event. Raises whatever breaks."""
         if [event.event_id for event in self._events] != list(range(1, len(self._events) + 1)):
             raise HistoryUnreadable("it has gaps")
-        start = await self._started(_Start)
+        start = await self.started(_Start)
         spending = Spending(self._run, start.request.model or start.request.designer, start.price)
         for event in self._events:
             await self._read(event, spending)
@@ -280,7 +307,8 @@ class HistoryReader:
             raise HistoryUnreadable(f"a {type(value).__name__} stands where a {of.__name__} should")
         return value
 
-    async def _started(self, of: type[T]) -> T:
+    async def started(self, of: type[T]) -> T:
+        """What the cycle was started with. Raises whatever breaks."""
         first = self._events[0].workflow_execution_started_event_attributes
         if first.workflow_type.name != CYCLE_WORKFLOW:
             raise HistoryUnreadable(f"it is of a {first.workflow_type.name!r}, and that is no cycle")

@@ -11,6 +11,9 @@ from domain.errors import ErrorCode, ResearchError
 MAX_MESSAGE = 4_000
 """Longest message that goes into a history, in characters."""
 
+MAX_DEFECT = 2_000
+"""Characters of an exception that nobody foresaw, so that what to do about it is never cut off."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -31,11 +34,13 @@ def as_application_error(error: Exception) -> ApplicationError:
     """
     if isinstance(error, ApplicationError):
         return error
+    retry_after = None
     if isinstance(error, ResearchError):
         code, message, retry_after = error.code, error.message, error.retry_after
     else:
         code, retry_after = ErrorCode.INTERNAL_ERROR, None
-        message = f"A defect of the program, with its traceback in the worker's log. {type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
+        message = f"A defect of the program. {what[:MAX_DEFECT]}. Report it with its traceback in the worker's log"
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
     return ApplicationError(message, type=code.value, non_retryable=not code.retryable, next_retry_delay=retry_after)

@@ -35,7 +35,7 @@ def check_envelope(granted_run_id: str) -> None:
         raise ResearchError(
             ErrorCode.ANSWER_LOST,
             f"this attempt began at {info.started_time:%Y-%m-%d %H:%M:%S} UTC and was given {patience.seconds} s: it "
-            "is too late to call a model",
+            "is too late to call a model. See that its worker is not overloaded, and start the cycle again",
         )
 
 
@@ -73,9 +73,17 @@ def billable(turn: FundedTurn) -> Iterator[Billable]:
     except asyncio.CancelledError as error:
         details = activity.cancellation_details()
         if details is not None and details.worker_shutdown and not details.cancel_requested:
-            raise ResearchError(ErrorCode.ANSWER_LOST, "the worker shut down during the turn") from error
+            activity.logger.info("the worker shuts down in mid-call: the answer is lost, and the cycle funds another")
+            raise ResearchError(
+                ErrorCode.ANSWER_LOST,
+                "the worker shut down while the model was being called: the answer may have been billed, and is lost. "
+                "See that a worker stays up (`research worker`), and start the cycle again",
+            ) from error
         raise
     except Exception as error:
         if work.billed and (not isinstance(error, ResearchError) or error.code in COSTS_NOTHING):
-            raise ResearchError(ErrorCode.ANSWER_LOST, f"the turn was billed, and then failed: {error}") from error
+            raise ResearchError(
+                ErrorCode.ANSWER_LOST,
+                f"the turn was billed, and then failed: {str(error)[:2000]}. Mend that, and start the cycle again",
+            ) from error
         raise

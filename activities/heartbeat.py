@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from engine.interface import Progress
+from engine.interface import Operation, Progress
 
 INTERVAL = 0.5
 """Seconds between two heartbeats. A cancel is heard with the answer to one, so this bounds how late it is heard."""
@@ -26,9 +26,13 @@ class Beat:
 
 
 @asynccontextmanager
-async def beating(step: str) -> AsyncIterator[Beat]:
-    """Heartbeat with the progress as its details for as long as the block runs."""
-    beat = Beat(Progress(fraction=0.0, step=step))
+async def beating(step: str, operation: Operation | None = None) -> AsyncIterator[Beat]:
+    """Heartbeat with the progress as its details for as long as the block runs.
+
+    `operation`: what an earlier attempt began at a service. Each heartbeat replaces the one before, so the first one
+    must have it again already, or it would be forgotten with this attempt's death.
+    """
+    beat = Beat(Progress(fraction=0.0, step=step, operation=operation))
     task = asyncio.create_task(_beat(beat))
     try:
         yield beat

@@ -29,9 +29,10 @@ class RecordActivities:
     async def record(self, status: CycleStatus) -> bool:
         """Keep an ended cycle; true where it was not known yet. Errors: store_unavailable."""
         with translated():
-            return await asyncio.to_thread(self._record, status)
+            return await asyncio.to_thread(self.keep, status)
 
-    def _record(self, status: CycleStatus) -> bool:
+    def keep(self, status: CycleStatus) -> bool:
+        """As `record`, for who runs in a thread. Raises ResearchError."""
         return self.store.record(status, self._facts(status))
 
     def _facts(self, status: CycleStatus) -> DesignFacts | None:

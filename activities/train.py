@@ -2,10 +2,10 @@
 
 from temporalio import activity
 
-from activities.engine_job import engine_job
-from domain.errors import ErrorCode
+from activities.engine_job import earlier_progress, engine_job
 from domain.results import TrainingResult
-from engine.interface import Engine, TrainJob
+from engine.handover import TrainWork
+from engine.interface import Engine
 
 
 class TrainActivity:
@@ -15,7 +15,8 @@ class TrainActivity:
         self._engine = engine
 
     @activity.defn(name="train")
-    async def train(self, job: TrainJob) -> TrainingResult:
+    async def train(self, work: TrainWork) -> TrainingResult:
         """Train a model. A retry resumes or finds the finished model, and never begins a second training."""
-        async with engine_job(ErrorCode.TRAINING_SERVICE_UNAVAILABLE) as report:
-            return await self._engine.train(job, report)
+        earlier = earlier_progress(work)
+        async with engine_job(self._engine, earlier) as report:
+            return await self._engine.train(work.job, report, earlier)

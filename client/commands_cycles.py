@@ -91,23 +91,25 @@ def cancel(
     from domain.cycle import Outcome
 
     call = invocation(ctx)
-    cycle_id, ended = talk(_cancel(call.settings(), cycle, reason))
-    answer = Cancelled(cycle_id=cycle_id, ended=ended is not None, stopped_in=ended.stopped_in if ended else None)
-    if ended is None:
-        call.screen.show(
-            answer, Text(f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends")
-        )
-    elif ended.outcome is Outcome.CANCELLED:
-        phase = f" in {ended.stopped_in.value}" if ended.stopped_in else ""
-        call.screen.show(answer, Text(f"{cycle_id} is cancelled{phase}"))
-    else:
-        how = ended.outcome.value if ended.outcome else "ended"
+    cycle_id, found, ended = talk(_cancel(call.settings(), cycle, reason))
+    outcome = found.outcome if found else None
+    waits = f"it waits for {found.waiting_for}" if found and found.waiting_for and not ended else ""
+    if found and outcome and outcome is not Outcome.CANCELLED:
         raise CommandError(
             ExitCode.FAILED,
             "not_cancellable",
-            f"the cancel came too late: {cycle_id} has ended as {how}",
+            f"the cancel came too late: {cycle_id} has ended as {outcome.value}" + (f"; {waits}" if waits else ""),
             f"`research show {cycle_id}` tells how",
         )
+    answer = Cancelled(cycle_id=cycle_id, ended=ended, stopped_in=found.stopped_in if found else None)
+    if found is None or outcome is None:
+        told = f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends"
+    else:
+        phase = f" in {found.stopped_in.value}" if found.stopped_in else ""
+        # An earlier cancel's reason stands; and a service may still be at work for it.
+        why = f": {found.reason}" if found.reason != reason else ""
+        told = f"{cycle_id} is cancelled{phase}{why}" + (f"; {waits}" if waits else "")
+    call.screen.show(answer, Text(told))
     return ExitCode.OK
 
 
@@ -143,23 +145,24 @@ async def _show(settings: "Settings", cycle: str) -> "CycleView":
 
     try:
         client = await cycles.reach(settings)
-    except CommandError:
+    except CommandError as away:
         try:
             recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle)
-        except ResearchError:
-            recorded = None
+        except ResearchError as error:
+            message = f"{away.message} The store does not tell of it either: {error.message}"
+            raise CommandError(away.exit_code, away.code, message, away.next_step) from error
         if recorded is None:
             raise
         return view(recorded, None, places_of(recorded, settings))
     return await look_at(client, settings, cycle)()
 
 
-async def _cancel(settings: "Settings", cycle: str | None, reason: str) -> "tuple[str, CycleStatus | None]":
+async def _cancel(settings: "Settings", cycle: str | None, reason: str) -> "tuple[str, CycleStatus | None, bool]":
     from client import cycles
 
     client = await cycles.reach(settings)
     cycle_id = cycle or await cycles.only_active(client)
-    return cycle_id, await cycles.cancel_cycle(client, cycle_id, reason)
+    return cycle_id, *await cycles.cancel_cycle(client, cycle_id, reason)
 
 
 def _watch(call: Invocation, cycle: str | None) -> ExitCode:

@@ -1,6 +1,7 @@
 """Cycles as a client reaches them: start, look, list, cancel. The workflow answers while it lives, then the store."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,11 @@ WORKER_PATIENCE = 15.0
 """Seconds that a start waits for a worker to poll: one that was started a moment ago needs a few."""
 ADMISSION_PATIENCE = 30.0
 CANCEL_PATIENCE = 15.0
+CUT_OFF = {
+    WorkflowExecutionStatus.TERMINATED: Outcome.CANCELLED,
+    WorkflowExecutionStatus.TIMED_OUT: Outcome.FAILED,
+}
+"""How cycles are closed that could not say how they ended, and the outcome that this counts as."""
 NEXT_WORKER = "start one with `research worker`, or everything on this machine with `research dev`"
 
 Result = TypeVar("Result")
@@ -173,12 +179,11 @@ def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> 
     how = f"{description.status.name.lower() if description.status else 'closed'} from outside"
     if description.status is WorkflowExecutionStatus.TIMED_OUT:
         how = "ended by the server, since it lived longer than a cycle may (the policy `life`)"
-    by_hand = description.status is WorkflowExecutionStatus.TERMINATED
     return status.model_copy(
         update={
-            "outcome": Outcome.CANCELLED if by_hand else Outcome.FAILED,
+            "outcome": CUT_OFF.get(description.status, Outcome.FAILED) if description.status else Outcome.FAILED,
             "stopped_in": status.phase,
-            "reason": f"{how}: nothing was recorded; the budget ledger frees its place by itself",
+            "reason": f"{how}: the budget ledger will find that, free its place and record what it had",
             "waiting_for": None,
             "ended_at": description.close_time,
         }
@@ -199,16 +204,22 @@ async def describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescrip
 async def list_cycles(
     client: Client, *, outcome: Outcome | None = None, symbol: str | None = None, active: bool = False, limit: int = 20
 ) -> list[ListedCycle]:
-    """Cycles, newest first, by Temporal's visibility (which may be a moment behind)."""
+    """Cycles, newest first, by Temporal's visibility (which may be a moment behind). What was ended from outside has
+    the outcome that is recorded of it.
+    """
     conditions = [f"WorkflowType = '{CYCLE_WORKFLOW}'"]
     if outcome:
-        conditions.append(f"Outcome = '{outcome.value}'")
+        ended = [f"ExecutionStatus = '{_word(status)}'" for status, ends_as in CUT_OFF.items() if ends_as is outcome]
+        conditions.append(" OR ".join([f"Outcome = '{outcome.value}'", *ended]))
     if symbol:
         conditions.append(f"Symbol = '{symbol}'")
     if active:
         conditions.append("ExecutionStatus = 'Running'")
-    found = [_listed(execution) async for execution in client.list_workflows(" AND ".join(conditions), limit=limit)]
-    return sorted(found, key=lambda cycle: cycle.started_at, reverse=True)
+    query = " AND ".join(f"({condition})" for condition in conditions)
+    found = [execution async for execution in client.list_workflows(query, limit=limit)]
+    told = await asyncio.gather(*(_tells_the_end(client, execution) for execution in found))
+    listed = [_listed(execution) for execution, tells in zip(found, told, strict=True) if tells]
+    return sorted(listed, key=lambda cycle: cycle.started_at, reverse=True)
 
 
 async def only_active(client: Client) -> str:
@@ -222,8 +233,10 @@ async def only_active(client: Client) -> str:
     raise usage(f"{len(active)} cycles are active: {names}", "name the one you mean")
 
 
-async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> CycleStatus | None:
-    """Ask a cycle to end, and wait for it. Its status at the end, or None if it still cleans up after 15 s."""
+async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[CycleStatus | None, bool]:
+    """Ask a cycle to end, and wait for it, 15 s at most. Its status then, None where no worker tells it, and whether it
+    has ended; if not, it still stops what it does, or waits to be recorded.
+    """
     handle = client.get_workflow_handle(cycle_id)
     description = await describe(handle)
     if description is None:
@@ -241,9 +254,11 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> CycleStatu
         async with asyncio.timeout(CANCEL_PATIENCE):
             while (await pinned.describe()).status is WorkflowExecutionStatus.RUNNING:
                 await asyncio.sleep(0.1)
-            return await _ask(pinned)
     except TimeoutError:
-        return None
+        with contextlib.suppress(CommandError):
+            return await _ask(pinned), False
+        return None, False
+    return await _ask(pinned), True
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
@@ -314,6 +329,19 @@ def _summary(request: CycleRequest) -> str:
     return f"{request.symbol} {request.timeframe}, {design}, seed {request.seed}" + (f": {brief}" if brief else "")
 
 
+def _word(status: WorkflowExecutionStatus) -> str:
+    """As a query of the visibility names it: TimedOut for TIMED_OUT."""
+    return status.name.title().replace("_", "")
+
+
+async def _tells_the_end(client: Client, execution: WorkflowExecution) -> bool:
+    """Not where the run was ended because it was reset: a later run goes on with that cycle."""
+    if execution.status not in CUT_OFF:
+        return True
+    latest = await describe(client.get_workflow_handle(execution.id))
+    return latest is None or latest.run_id == execution.run_id
+
+
 def _listed(execution: WorkflowExecution) -> ListedCycle:
     attributes = execution.typed_search_attributes
 
@@ -321,11 +349,12 @@ def _listed(execution: WorkflowExecution) -> ListedCycle:
         return attributes.get(SearchAttributeKey.for_keyword(name))
 
     outcome = word("Outcome")
+    cut_off = CUT_OFF.get(execution.status) if execution.status else None
     return ListedCycle(
         cycle_id=execution.id,
         run_id=execution.run_id,
         phase=word("Phase"),
-        outcome=Outcome(outcome) if outcome in set(Outcome) else None,
+        outcome=Outcome(outcome) if outcome in set(Outcome) else cut_off,
         verdict=word("Verdict"),
         strategy=word("StrategyName"),
         symbol=word("Symbol"),

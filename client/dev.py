@@ -214,7 +214,7 @@ async def _worker(
         environment=environment,
         log=log,
         headline="Worker           ",
-        remark=f"log in {log}",
+        remark=f"trainings and backtests {settings.backend}; log in {log}",
         meanwhile="Cycles go on as they were.",
     )
     begun = datetime.now(UTC)

@@ -1,5 +1,6 @@
 """Single values as people read them: percent, times in their zone, money, and untrusted text made harmless."""
 
+import contextlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -47,13 +48,22 @@ def money(value: Decimal | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """A time in the reader's own zone, to the second."""
-    return NONE if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    """A time in the reader's own zone, to the second; as it is where that zone's calendar does not reach."""
+    if value is None:
+        return NONE
+    with contextlib.suppress(OverflowError):
+        value = value.astimezone()
+    return value.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def duration(value: timedelta) -> str:
     """A length of time: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
-    seconds = max(value.total_seconds(), 0.0)
+    return duration_of(value.total_seconds())
+
+
+def duration_of(seconds: float) -> str:
+    """A length of time given in seconds, which may be more of them than a timedelta holds."""
+    seconds = max(seconds, 0.0)
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -62,11 +72,6 @@ def duration(value: timedelta) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def duration_of(seconds: float) -> str:
-    """A length of time given in seconds."""
-    return duration(timedelta(seconds=seconds))
 
 
 def check_value(check: Check, value: float | None) -> str:

@@ -2,12 +2,11 @@
 
 import hashlib
 import re
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from domain.errors import ErrorCode
 from domain.gates import GateResult, GateThresholds
@@ -156,7 +155,7 @@ class Admission(Frozen):
     remaining: int | None = None
     deficit: int | None = None
     limit: int | None = None
-    next_reset: datetime | None = None
+    next_reset: AwareDatetime | None = None
     active_ids: tuple[str, ...] = ()
 
 
@@ -172,8 +171,8 @@ class PhaseTiming(Frozen):
     """When a phase began and ended, by the workflow's clock."""
 
     phase: Phase
-    started_at: datetime
-    ended_at: datetime | None = None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
 
 
 class CycleStatus(Frozen):
@@ -198,11 +197,11 @@ class CycleStatus(Frozen):
     assessment: Assessment | None = None
     failure: Failure | None = None
     tokens: int = Field(0, ge=0, description="settled and charged, all classes")
-    cost_usd: Decimal = Field(Decimal(0), description="of the tokens whose price is known")
+    cost_usd: Decimal = Field(Decimal(0), max_digits=60, description="of the tokens whose price is known")
     unpriced_tokens: int = Field(0, ge=0, description="the part of tokens whose model has no price")
     timings: tuple[PhaseTiming, ...] = ()
-    started_at: datetime
-    ended_at: datetime | None = None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
 
 
 class CycleResult(Frozen):

@@ -58,11 +58,19 @@ COSTS_NOTHING = frozenset(
 )
 """Failures of a model's turn that prove that nothing was billed. After any other one its ceiling stays charged."""
 
+HANDED_OVER = "handed_over"
+"""An engine's attempt ended because its worker shuts down. No failure: the cycle schedules the work anew at once, with
+what the attempt had reached, so that it counts toward no attempts. An ApplicationError's type, as the next one.
+"""
+
+LEFT_RUNNING = "left_running"
+"""A cancelled activity could not end what it had begun at a service. The message says what may still run there."""
+
 
 class ResearchError(Exception):
     """A failure with a code. The message says what was tried, what came back, and what to do next.
 
-    retry_after: how long the one that was asked wants to be left alone.
+    retry_after: how long the one that was asked wants to be left alone, where it says so.
     """
 
     def __init__(self, code: ErrorCode, message: str, retry_after: timedelta | None = None) -> None:

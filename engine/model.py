@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +161,12 @@ def pack(arrays: Arrays) -> bytes:
 
 def unpack(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of an npz file; ValueError or BadZipFile for anything else, and nothing in it is ever executed."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zlib.error, EOFError, RuntimeError, TypeError, AttributeError) as error:
+        # A compressed, encrypted or cut member, a bare array: numpy has no one word for what is no npz file.
+        raise ValueError(f"these are not the bytes of an npz file: {error}") from error
 
 
 def _model_id(weights: bytes, recipe: bytes) -> str:

@@ -1,13 +1,19 @@
 """The store: every ended cycle, and what designers may learn from them.
 
-A record is written once, under the run id that Temporal gave; writing it again changes nothing. All methods block, so
-activities call them in threads. All errors are ResearchErrors: store_unavailable where the database or a record cannot
-be used, data_unavailable where a memory snapshot is asked for that this store does not hold.
+A record is written once, under the run id that Temporal gave; writing it again changes nothing. A record that was
+changed from outside is an error where it is asked for by its cycle; where it is one of many it is left out, with a
+warning that names it.
+
+All methods block, so activities call them in threads. All errors are ResearchErrors: store_unavailable where the
+database or a record cannot be used, data_unavailable where a memory snapshot is asked for that this store does not
+hold.
 """
 
 import builtins
+import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
-from domain.cycle import CycleStatus, MemorySnapshot, Outcome
+from domain.cycle import CycleStatus, MemorySnapshot, Outcome, TrialRecord
 from domain.errors import ErrorCode, ResearchError
 from domain.gates import GateName
 from domain.memory import Experiment, ExperimentDetail, HypothesisRecord, OpenHypothesis, Precedent
@@ -28,6 +34,7 @@ from store.experiments import (
     detail_from,
     experiment_from,
     precedent_from,
+    record_text,
     select_detail,
     select_experiments,
     select_precedents,
@@ -39,9 +46,12 @@ from store.tables import RECORD_VERSION, CycleRow
 Wanted = builtins.list[sa.ColumnElement[bool]]
 """Conditions that all have to hold. Inside the class, `list` is the method."""
 
-T = TypeVar("T")
+Row = sa.Row[*tuple[Any, ...]]
+Read = TypeVar("Read")
 
 _SNAPSHOT = re.compile(r"m(\d{1,18})-[0-9a-f]{8}")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,8 @@ class Store:
 
     def get(self, cycle_id: str) -> CycleStatus | None:
         """The cycle's latest run; None if the store has none."""
-        found = self._statuses(col(CycleRow.cycle_id) == cycle_id, limit=1)
-        return found[0] if found else None
+        rows = self._records(col(CycleRow.cycle_id) == cycle_id, limit=1)
+        return _status(rows[0]) if rows else None
 
     def list(
         self, limit: int = 50, outcome: Outcome | None = None, symbol: str | None = None
@@ -90,7 +100,7 @@ class Store:
             wanted.append(col(CycleRow.outcome) == outcome.value)
         if symbol is not None:
             wanted.append(col(CycleRow.symbol) == symbol)
-        return self._statuses(*wanted, limit=limit)
+        return _readable(_status, self._records(*wanted, limit=limit))
 
     def snapshot(self, symbol: str, timeframe: str, up_to: str | None = None) -> MemorySnapshot:
         """What is known of strategies for these bars, or what was known when the snapshot `up_to` was taken.
@@ -108,7 +118,8 @@ class Store:
         query = select_trials().where(*wanted).order_by(col(CycleRow.id).desc()).limit(MAX_TRIALS)
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        snapshot = snapshot_of(symbol, timeframe, [(row.id, trial_from(row)) for row in reversed(rows)])
+        trials = _readable(lambda row: (row.id, _trial(row)), rows[::-1])
+        snapshot = snapshot_of(symbol, timeframe, trials)
         if up_to not in (None, snapshot.id):
             raise _no_snapshot(f"the memory snapshot {up_to} is not one of {symbol} {timeframe} in this store")
         return snapshot
@@ -153,12 +164,13 @@ class Store:
             strategy_hash=strategy_hash,
             up_to=None if up_to is None else _last_row(up_to),
         )
-        return self._read(query.limit(limit), hypotheses.hypothesis_from)
+        return _readable(_named(hypotheses.hypothesis_from), self._rows(query.limit(limit)))
 
     def open_hypotheses(self, symbol: str, up_to: str, limit: int = 20) -> tuple[OpenHypothesis, ...]:
         """The open hypotheses of cycles on the symbol, as of a memory snapshot, as a designer may know them."""
         query = hypotheses.select_hypotheses(symbol=symbol, statuses=OPEN_STATUSES, up_to=_last_row(up_to))
-        return self._read(query.add_columns(col(CycleRow.status).label("record")).limit(limit), hypotheses.blinded_from)
+        rows = self._rows(query.add_columns(record_text("record")).limit(limit))
+        return _readable(_named(hypotheses.blinded_from), rows)
 
     def experiments(
         self,
@@ -173,25 +185,32 @@ class Store:
         """What designers may know of earlier cycles; with a snapshot's id, as of that snapshot."""
         row = None if up_to is None else _last_row(up_to)
         query = select_experiments(symbol=symbol, timeframe=timeframe, up_to=row, outcome=outcome, order=order)
-        return self._read(query.limit(limit), experiment_from)
+        return _readable(_named(experiment_from), self._rows(query.limit(limit)))
 
     def experiment(self, cycle_id: str, up_to: str | None = None) -> ExperimentDetail | None:
         """What a designer may know of one earlier cycle; None where it has none, or had none at that snapshot."""
         query = select_detail(cycle_id, None if up_to is None else _last_row(up_to))
-        found = self._read(query.limit(1), detail_from)
-        return found[0] if found else None
+        rows = self._rows(query.limit(1))
+        return _named(detail_from)(rows[0]) if rows else None
 
     def precedents(self, symbol: str, but: str, up_to: str, limit: int = 100) -> tuple[Precedent, ...]:
         """Backtested cycles on the symbol but for one, as of a snapshot, newest first.
 
         For assessors alone, since it tells of backtests.
         """
-        return self._read(select_precedents(symbol, but, _last_row(up_to)).limit(limit), precedent_from)
+        rows = self._rows(select_precedents(symbol, but, _last_row(up_to)).limit(limit))
+        return _readable(_named(precedent_from), rows)
 
     def design(self, cycle_id: str) -> DesignFacts | None:
         """The strategy that the cycle's latest run had, as it was recorded; None where there was none."""
         query = (
-            sa.select(col(CycleRow.strategy_text), col(CycleRow.strategy_hash), col(CycleRow.parameters))
+            sa.select(
+                col(CycleRow.id),
+                col(CycleRow.cycle_id),
+                col(CycleRow.strategy_text),
+                col(CycleRow.strategy_hash),
+                col(CycleRow.parameters),
+            )
             .where(col(CycleRow.cycle_id) == cycle_id)
             .order_by(col(CycleRow.id).desc())
             .limit(1)
@@ -200,23 +219,24 @@ class Store:
             row = connection.execute(query).first()
         if row is None or row.strategy_text is None:
             return None
-        return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
+        with _naming(row):
+            return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
 
-    def _read(self, query: sa.Select[Any], form: Callable[[sa.Row[Any]], T]) -> tuple[T, ...]:
+    def _records(self, *wanted: sa.ColumnElement[bool], limit: int) -> Sequence[Row]:
+        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), record_text("status"))
+        query: sa.Select[Any] = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
+        return self._rows(query)
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[Row]:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             try:
-                rows = connection.execute(query).all()
+                return connection.execute(query).all()
             except ValueError as error:
-                raise _unreadable("a record", "it is not JSON") from error
-        try:
-            return tuple(form(row) for row in rows)
-        except ValueError as error:
-            raise _unreadable("a record", "it has not the form of one") from error
-
-    def _statuses(self, *wanted: sa.ColumnElement[bool], limit: int) -> tuple[CycleStatus, ...]:
-        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), col(CycleRow.status))
-        query = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
-        return self._read(query, _status)
+                raise ResearchError(
+                    ErrorCode.STORE_UNAVAILABLE,
+                    f"a row of the store cannot be read: {error}. It was changed from outside: put a copy of the store "
+                    "back",
+                ) from error
 
 
 def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.ReturningInsert[Any]:
@@ -225,20 +245,69 @@ def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.Returnin
     return insert(CycleRow).values(values).on_conflict_do_nothing(index_elements=["run_id"]).returning(col(CycleRow.id))
 
 
-def _status(row: sa.Row[Any]) -> CycleStatus:
-    what = f"the record of cycle {row.cycle_id} (row {row.id})"
-    if row.record_version > RECORD_VERSION:
+def _readable(read: Callable[[Row], Read], rows: Sequence[Row]) -> tuple[Read, ...]:
+    """What the rows hold, without those that cannot be read: each of these is named in a warning."""
+    found: builtins.list[Read] = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except ResearchError as error:
+            log.warning("left out: %s", error.message)
+    return tuple(found)
+
+
+def _status(row: Row) -> CycleStatus:
+    version = row.record_version
+    if isinstance(version, int) and version > RECORD_VERSION:
         raise ResearchError(
             ErrorCode.STORE_UNAVAILABLE,
-            f"{what} was written by a newer version of this program (form {row.record_version}, known here up to "
+            f"{_what(row)} was written by a newer version of this program (form {version}, known here up to "
             f"{RECORD_VERSION}). Update the program to read it",
         )
+    with _naming(row):
+        return CycleStatus.model_validate_json(row.status)
+
+
+def _trial(row: Row) -> TrialRecord:
+    with _naming(row):
+        return trial_from(row)
+
+
+def _named(read: Callable[[Row], Read]) -> Callable[[Row], Read]:
+    """The same reader; what it cannot read it tells by the row's name."""
+
+    def reading(row: Row) -> Read:
+        with _naming(row):
+            return read(row)
+
+    return reading
+
+
+@contextmanager
+def _naming(row: Row) -> Iterator[None]:
+    """Tell by the row's name of values that are not what was written."""
     try:
-        return CycleStatus.model_validate(row.status)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise _unreadable(what, f"{where}: {first['msg']}") from error
+        yield
+    except ValueError as error:
+        raise ResearchError(
+            ErrorCode.STORE_UNAVAILABLE,
+            f"{_what(row)} in the store cannot be read: {_why(error)}. It was changed from outside: put a copy of the "
+            "store back",
+        ) from error
+
+
+def _why(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return f"{where}: {first['msg']}"
+
+
+def _what(row: Row) -> str:
+    if "raised_by" in row._fields:
+        return f"the hypothesis h{row.id} of cycle {row.raised_by}"
+    return f"the record of cycle {row.cycle_id} (row {row.id})"
 
 
 def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, object]:
@@ -300,10 +369,3 @@ def _last_row(snapshot: str) -> int:
 def _no_snapshot(what: str) -> ResearchError:
     advice = "Take an id that `research show CYCLE` prints, made with this store, or leave it out for the present state"
     return ResearchError(ErrorCode.DATA_UNAVAILABLE, f"{what}. {advice}")
-
-
-def _unreadable(what: str, why: str) -> ResearchError:
-    return ResearchError(
-        ErrorCode.STORE_UNAVAILABLE,
-        f"{what} in the store cannot be read: {why}. It was changed from outside: put a copy of the store back",
-    )

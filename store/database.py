@@ -169,10 +169,16 @@ def _parsed(url: str) -> URL:
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     # The driver's own implicit BEGIN comes too late to choose its kind; with none, ours in _begin_sqlite holds.
     connection.isolation_level = None
+    # Text that is not UTF-8 is one row's damage. Refused by the driver, it would be every row's of the same query.
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlmodel import col
 
 from domain.cycle import Outcome
@@ -15,6 +16,11 @@ from store.tables import CycleRow
 
 Order = Literal["newest", "best_skill"]
 """best_skill: by the validation accuracy above chance; cycles without one come last."""
+
+
+def record_text(name: str) -> sa.Label[str]:
+    """A cycle's whole record, as text: one that is no JSON does not make the others unreadable."""
+    return sa.cast(col(CycleRow.status), sa.Text).label(name)
 
 
 def select_experiments(
@@ -41,7 +47,7 @@ def select_detail(cycle_id: str, up_to: int | None) -> sa.Select[Any]:
     """The query of one experiment's latest run, with its record, of which detail_from takes the training alone."""
     query = (
         select_trials()
-        .add_columns(col(CycleRow.strategy_name), col(CycleRow.strategy_text), col(CycleRow.status))
+        .add_columns(col(CycleRow.strategy_name), col(CycleRow.strategy_text), record_text("status"))
         .where(col(CycleRow.cycle_id) == cycle_id, *SHOWS_SOMETHING)
     )
     if up_to is not None:
@@ -75,7 +81,7 @@ def experiment_from(row: sa.Row[Any]) -> Experiment:
 
 def detail_from(row: sa.Row[Any]) -> ExperimentDetail:
     """The experiment of select_detail. Raises ValueError where the record is not one."""
-    record: Mapping[str, Any] = row.status
+    record: Mapping[str, Any] = TypeAdapter(dict[str, Any]).validate_json(row.status)
     gates = [GateResult.model_validate(gate) for gate in record.get("gates", ())]
     training = record.get("training")
     return ExperimentDetail(

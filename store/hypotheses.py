@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -115,7 +116,7 @@ def blinded_from(row: sa.Row[Any]) -> OpenHypothesis:
 
     The rationale is left out: it says why, and so tells of the backtest. In the text its figures are masked.
     """
-    backtest = row.record.get("backtest") if isinstance(row.record, dict) else None
+    backtest = TypeAdapter(dict[str, Any]).validate_json(row.record).get("backtest")
     figures = figures_of(BacktestResult.model_validate(backtest)) if backtest else frozenset[float]()
     return OpenHypothesis(id=f"h{row.id}", text=blinded(row.text, figures), status=HypothesisStatus(row.status))
 

@@ -1,6 +1,7 @@
 """`research dev` as a person uses it: worker and server killed, two starts at once, Ctrl-C at any moment."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,41 @@ RESEARCH = str(Path(sys.executable).with_name("research"))
 class Dev:
     """A running `research dev` in a session of its own, with a home of its own."""
 
-    process: subprocess.Popen[bytes]
     environment: dict[str, str]
     told: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.call()
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["RESEARCH_HOME"])
+
+    def call(self) -> None:
+        """Type the command, for the first time or once more."""
+        with self.told.open("wb") as log:
+            self.process = subprocess.Popen(
+                [RESEARCH, "dev", "--port", str(free_port())],
+                # A configuration for another server, which is none of this stack's.
+                env=self.environment | {"TEMPORAL_API_KEY": "another server's"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def until_ready(self) -> None:
+        until(lambda: "ready:" in self.told.read_text() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.told.read_text()
+
+    def stop(self, how: signal.Signals) -> None:
+        """Ask it to stop, and wait until it and all that it has started are gone."""
+        family = self.family()
+        assert len(family) >= 3  # the server, the worker, an engine process
+        self.process.send_signal(how)
+        assert self.process.wait(PATIENCE) == 0
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive
 
     def research(self, *arguments: str) -> tuple[int, dict]:
         """A command with its exit code and its JSON."""
@@ -87,54 +120,48 @@ def starting(tmp_path: Path) -> Iterator[Dev]:
     """`research dev`, only just called."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "RESEARCH_"))}
     environment |= {"RESEARCH_HOME": str(tmp_path / "home")}
-    told = tmp_path / "dev.log"
-    with told.open("wb") as log:
-        process = subprocess.Popen(
-            [RESEARCH, "dev", "--port", str(free_port())],
-            # A configuration for another server, which is none of this stack's.
-            env=environment | {"TEMPORAL_API_KEY": "another server's"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    dev = Dev(environment, tmp_path / "dev.log")
     try:
-        yield Dev(process, environment, told)
+        yield dev
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE)
+        dev.process.send_signal(signal.SIGINT)
+        dev.process.wait(PATIENCE)
 
 
 @pytest.fixture
 def dev(starting: Dev) -> Dev:
     """`research dev`, ready."""
-    until(lambda: "ready:" in starting.told.read_text() or starting.process.poll() is not None)
-    assert starting.process.poll() is None, starting.told.read_text()
+    starting.until_ready()
     return starting
 
 
-def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev, tmp_path: Path) -> None:
+def test_a_worker_killed_in_mid_training_and_a_stack_stopped_twice_in_it_change_nothing(
+    dev: Dev, tmp_path: Path
+) -> None:
     strategy = tmp_path / "long.yaml"
-    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 600").replace("size: 64", "size: 32"))
+    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 120"))
     start = ["start", "--strategy", str(strategy), "--designer", "offline", "--seed", "7", *OPEN]
     code, first = dev.research(*start)
     assert code == 0
+    cycle, worker_log = dev.home / "artifacts" / first["cycle_id"], dev.home / "logs" / "worker.log"
 
-    def in_mid_training() -> bool:
-        _, status = dev.research("status", first["cycle_id"])
-        live = status["cycles"][0]["live"] if status["cycles"] else None
-        return bool(live and "epoch" in json.dumps(live))
-
-    until(in_mid_training)
+    reached = frozen_in_training(dev, cycle)
     killed = dev.child("worker.py")
     assert killed is not None
     orphans = killed.children(recursive=True)
     code, refused = dev.research(*start)
     assert (code, refused["error"]["code"]) == (8, "active_operation_exists")
     assert first["cycle_id"] in json.dumps(refused)
-
     killed.kill()
     psutil.wait_procs(orphans, timeout=10)
     assert not [process for process in orphans if process.is_running()]
+
+    for number, how in enumerate((signal.SIGTERM, signal.SIGINT), 1):
+        reached = frozen_in_training(dev, cycle, reached)
+        dev.stop(how)
+        assert worker_log.read_text().count("handed over at ") == number
+        dev.call()
+        dev.until_ready()
     code, ended = dev.research("status", first["cycle_id"], "--watch")
     assert (code, ended["cycle"]["outcome"]) == (0, "completed")
 
@@ -142,17 +169,33 @@ def test_a_worker_killed_in_mid_training_changes_nothing(dev: Dev, tmp_path: Pat
     assert code == 0
     for path in (("training", "model_id"), ("backtest", "sharpe_ratio"), ("backtest", "total_trades")):
         assert ended["cycle"][path[0]][path[1]] == undisturbed["cycle"][path[0]][path[1]]
-    trained = list((Path(dev.environment["RESEARCH_HOME"]) / "artifacts" / first["cycle_id"]).glob("training-*"))
-    assert len(trained) == 1
+    assert len(list(cycle.glob("training-*"))) == 1
+
+
+def frozen_in_training(dev: Dev, cycle: Path, earlier: dict[Path, int] | None = None) -> dict[Path, int]:
+    """Wait until an attempt other than the earlier ones is among its epochs, and stop its process there, so that it
+    does not end meanwhile. The epochs that the attempts have come to.
+    """
+    before = earlier or {}
+    begun_at = until(lambda: next((epoch for folder, epoch in epochs(cycle).items() if folder not in before), None))
+    for child in psutil.Process(until(lambda: dev.child("worker.py")).pid).children(recursive=True):
+        child.suspend()
+    assert begun_at >= max(before.values(), default=0)  # from a checkpoint, not from the first epoch
+    return epochs(cycle)
+
+
+def epochs(cycle: Path) -> dict[Path, int]:
+    """By attempt's folder, the epoch of its checkpoint; not of attempts that were moved aside for a later one."""
+    found: dict[Path, int] = {}
+    for path in cycle.glob(".attempts/*/checkpoint.json"):
+        with contextlib.suppress(FileNotFoundError):  # moved or deleted this very moment
+            if path.parent.suffix != ".aside":
+                found[path.parent] = int(json.loads(path.read_bytes())["state"]["epoch"])
+    return found
 
 
 def test_ctrl_c_leaves_no_process_and_the_next_dev_finds_everything(dev: Dev, tmp_path: Path) -> None:
-    family = dev.family()
-    assert len(family) >= 3  # the server, the worker, an engine process
-    dev.process.send_signal(signal.SIGINT)
-    assert dev.process.wait(PATIENCE) == 0
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert not alive
+    dev.stop(signal.SIGINT)
     assert not (tmp_path / "home" / "dev.json").exists()
 
 

@@ -25,6 +25,12 @@ _SILENT = {
 """What it means when an activity was never heard of again: a model may have been called, an engine was not there."""
 
 
+_DEFECT = (
+    "Look into the log of the worker that ran it (is it of this version?), and start the cycle again; if it stays, "
+    "report it with that log."
+)
+
+
 class CycleFailed(Exception):
     """An activity, or a phase, failed. retry_after: how long the one that was asked wants to be left alone."""
 
@@ -50,7 +56,7 @@ async def call(
                 activity, argument, result_type=result_type, task_queue=task_queue, summary=summary, **policy.options()
             )
         except ActivityError as error:
-            if _cut_by_reset(error):
+            if cut_by_reset(error):
                 continue
             raise failure_of(error, activity) from error
         return result
@@ -68,20 +74,21 @@ async def undisturbed(work: Coroutine[None, None, None]) -> None:
 def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     """The code and message of a failed activity. A cancelled activity has none: its error is raised as it is."""
     cause = error.cause
-    if _cut_by_reset(error):
+    if cut_by_reset(error):
         return CycleFailed(
-            _SILENT.get(activity, ErrorCode.INTERNAL_ERROR), f"{activity}: the cycle was reset while it ran"
+            _SILENT.get(activity, ErrorCode.INTERNAL_ERROR),
+            f"{activity}: the cycle was reset while it ran, and its answer is lost. Start the cycle again.",
         )
     if isinstance(cause, ActivityTimeout):
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
         if cause.type is not None and cause.type in set(ErrorCode):
             return CycleFailed(ErrorCode(cause.type), cause.message, cause.next_retry_delay)
-        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}")
+        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}. {_DEFECT}")
     raise error
 
 
-def _cut_by_reset(error: ActivityError) -> bool:
+def cut_by_reset(error: ActivityError) -> bool:
     """Whether the server ended the activity for a reset of its workflow: the work is to be done again by this run."""
     cause = error.cause
     failure = cause.failure if isinstance(cause, FailureError) else None

@@ -97,6 +97,9 @@ class Policies(Frozen):
     backtest: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(hours=2), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5
     )
+    withdraw: ActivityPolicy = ActivityPolicy(
+        start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(seconds=90), heartbeat=HEARTBEAT, attempts=2
+    )
     assess: ActivityPolicy = _TURN
     record: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=30), schedule_to_close=AT_ALL, longest_retry=timedelta(minutes=1)

@@ -16,41 +16,30 @@ with workflow.unsafe.imports_passed_through():
         AdmissionState,
         CycleResult,
         CycleStatus,
-        Failure,
         Outcome,
         Phase,
         PhaseTiming,
         StrategyRef,
         folder_name,
     )
-    from domain.errors import ErrorCode
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
     from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
-    from engine.interface import BacktestJob, TrainJob
+    from engine.handover import BacktestWork, Handover, TrainWork
     from workflows import search_attributes
     from workflows.admission import LedgerLink
     from workflows.conversation import converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
+    from workflows.endings import MAX_REASON, Ending, Stop
     from workflows.failures import CycleFailed, call, undisturbed
     from workflows.funds import Funds
+    from workflows.jobs import LeftRunning, finished
     from workflows.policies import ActivityPolicy
-
-MAX_REASON = 500
 
 A = TypeVar("A", bound=Answer)
 R = TypeVar("R")
-
-
-class _Stop(Exception):
-    """The story ends here, with an outcome that is no failure."""
-
-    def __init__(self, outcome: Outcome, reason: str | None) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
-        self.reason = reason
 
 
 @workflow.defn(name=CYCLE_WORKFLOW)
@@ -84,30 +73,20 @@ class ResearchCycleWorkflow:
     async def run(self, start: CycleInput) -> CycleResult:
         """Research, then record and give back whatever happens. Fails with the error code, or as cancelled."""
         self._main = asyncio.current_task()
+        ending = Ending(Outcome.COMPLETED)
         try:
             await self._research()
-            outcome, reason, failure = Outcome.COMPLETED, None, None
-        except _Stop as stop:
-            outcome, reason, failure = stop.outcome, stop.reason, None
-        except CycleFailed as error:
-            outcome, reason = Outcome.FAILED, error.message
-            failure = Failure(phase=self._status.phase, code=error.code, message=error.message)
-        except (FailureError, asyncio.CancelledError) as error:
+        except (Stop, CycleFailed, LeftRunning, FailureError, asyncio.CancelledError) as error:
             # Other exceptions are defects of this code: the workflow task fails, and goes on once they are mended.
-            if is_cancelled_exception(error):
-                if workflow.cancellation_reason() is None and self._cancel_reason is None:
-                    raise  # A worker drops this run from its cache: nobody has cancelled anything.
-                outcome, reason, failure = Outcome.CANCELLED, self._cancel_reason or "cancelled", None
-            else:
-                outcome, reason = Outcome.FAILED, str(error)
-                failure = Failure(phase=self._status.phase, code=ErrorCode.INTERNAL_ERROR, message=str(error))
-        await undisturbed(self._finish(outcome, reason, failure))
-        failure = self._status.failure
-        if outcome is Outcome.CANCELLED:
-            raise asyncio.CancelledError(reason)
-        if failure is not None:
+            if is_cancelled_exception(error) and workflow.cancellation_reason() is None and self._cancel_reason is None:
+                raise  # A worker drops this run from its cache: nobody has cancelled anything.
+            ending = Ending.by(error, self._status.phase, self._cancel_reason)
+        await undisturbed(self._finish(ending))
+        if ending.outcome is Outcome.CANCELLED:
+            raise asyncio.CancelledError(ending.reason)
+        if failure := self._status.failure:
             raise ApplicationError(failure.message, type=failure.code.value, non_retryable=True)
-        return CycleResult.of(self._status, outcome)
+        return CycleResult.of(self._status, ending.outcome)
 
     async def _research(self) -> None:
         request = self._status.request
@@ -117,7 +96,7 @@ class ResearchCycleWorkflow:
         self._enter(Phase.QUEUED)
         admission = await self._funds.open(wait=request.queue)
         if admission.state is AdmissionState.REFUSED:
-            raise _Stop(Outcome.REFUSED, admission.reason)
+            raise Stop(Outcome.REFUSED, admission.reason)
         await self._design()
         training = await self._train()
         self._pass(training_gate(training, request.thresholds))
@@ -145,7 +124,7 @@ class ResearchCycleWorkflow:
 
     async def _train(self) -> TrainingResult:
         self._enter(Phase.TRAINING)
-        job = TrainJob(
+        job = TrainWork(
             cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
             symbol=self._start.request.symbol,
@@ -159,7 +138,7 @@ class ResearchCycleWorkflow:
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
         self._enter(Phase.BACKTESTING)
         earlier = await call("count_trials", self._start.request, int, self._start.policies.record)
-        job = BacktestJob(
+        job = BacktestWork(
             cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
             symbol=self._start.request.symbol,
@@ -167,6 +146,7 @@ class ResearchCycleWorkflow:
             seed=self._start.request.seed,
             model_path=training.model_path,
             model_id=training.model_id,
+            service_model=training.service.model_path if training.service else None,
             data_sha256=training.data_sha256,
             trials=earlier + 1,
             costs=self._start.costs,
@@ -191,38 +171,32 @@ class ResearchCycleWorkflow:
         if answer.assessment:
             self._index(search_attributes.VERDICT.value_set(answer.assessment.verdict.value))
 
-    async def _finish(self, outcome: Outcome, reason: str | None, failure: Failure | None) -> None:
+    async def _finish(self, ending: Ending) -> None:
         """Record the cycle and give the envelope back, however long that has to be tried."""
-        stopped = None if outcome is Outcome.COMPLETED else self._status.phase
+        stopped = None if ending.outcome is Outcome.COMPLETED else self._status.phase
         self._end_phase()
         self._set(
             phase=Phase.DONE,
             stopped_in=stopped,
-            outcome=outcome,
-            reason=reason,
-            failure=failure,
+            **ending._asdict(),
             waiting_for=None,
             **self._funds.spent,
             ended_at=workflow.now(),
         )
         self._index(
             search_attributes.PHASE.value_set(Phase.DONE.value),
-            search_attributes.OUTCOME.value_set(outcome.value),
+            search_attributes.OUTCOME.value_set(ending.outcome.value),
             search_attributes.TOKENS_USED.value_set(self._status.tokens),
         )
-        if outcome is Outcome.CANCELLED:
-            workflow.upsert_memo({"cancel_reason": reason})
+        if ending.outcome is Outcome.CANCELLED:
+            workflow.upsert_memo({"cancel_reason": ending.reason})
         self._ending = "its results to be recorded"
         try:
             await call(
                 "record", self.status().model_copy(update={"waiting_for": None}), bool, self._start.policies.record
             )
         except CycleFailed as error:
-            self._set(
-                outcome=Outcome.FAILED,
-                reason=error.message,
-                failure=Failure(phase=Phase.DONE, code=error.code, message=error.message),
-            )
+            self._set(**Ending.failed(Phase.DONE, error.code, error.message)._asdict())
             self._index(search_attributes.OUTCOME.value_set(Outcome.FAILED.value))
         self._ending = "the budget ledger's receipt"
         await self._link.close(self._funds.envelope)
@@ -272,16 +246,18 @@ class ResearchCycleWorkflow:
         finally:
             self._retry = None
 
-    async def _engine(self, activity: str, job: Frozen, result_type: type[R], policy: ActivityPolicy) -> R:
+    async def _engine(self, activity: str, work: Handover, result_type: type[R], policy: ActivityPolicy) -> R:
         if self._funds.stale:
             await self._reopen("assess")
         summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
-        return await call(activity, job, result_type, policy, self._start.engine_queue, summary)
+        withdrawal = self._start.policies.withdraw
+        queue = self._start.engine_queue
+        return await finished(activity, work, result_type, policy, withdrawal, queue, summary, self._pause)
 
     def _pass(self, gate: GateResult) -> None:
         self._set(gates=(*self._status.gates, gate))
         if not gate.passed:
-            raise _Stop(Outcome.REJECTED, f"{gate.gate.value} gate: {gate.reason}")
+            raise Stop(Outcome.REJECTED, f"{gate.gate.value} gate: {gate.reason}")
 
     def _strategy(self) -> StrategyRef:
         if self._status.strategy is None:

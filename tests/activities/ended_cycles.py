@@ -320,7 +320,7 @@ async def sweep(
     """What the ledger's own activity says of these runs. patience: what its policy allows an attempt."""
     environment = ActivityEnvironment()
     environment.info = dataclasses.replace(environment.info, start_to_close_timeout=patience)
-    return await environment.run(BudgetActivities(client, reading).describe_holders, list(runs))
+    return await environment.run(BudgetActivities(client, reading=reading).describe_holders, list(runs))
 
 
 @asynccontextmanager

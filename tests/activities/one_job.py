@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.client import Client
@@ -17,8 +18,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.train import TrainActivity
     from domain.results import BacktestResult, TrainingResult
     from engine.embedded import EmbeddedEngine
+    from engine.handover import BacktestWork, TrainWork
     from engine.interface import BacktestJob, TrainJob
     from engine.pool import JobPool
+    from workflows.failures import CycleFailed
+    from workflows.jobs import finished
     from workflows.policies import ActivityPolicy, Policies
 
 
@@ -29,28 +33,36 @@ def hasty(policy: ActivityPolicy) -> ActivityPolicy:
     )
 
 
+R = TypeVar("R")
+
+
+async def pause(failure: CycleFailed, delay: timedelta) -> None:
+    """Between two attempts."""
+    await workflow.sleep(delay)
+
+
+async def engine_job(activity: str, job: TrainJob | BacktestJob, result_type: type[R], policy: ActivityPolicy) -> R:
+    """As a cycle calls it; but a failure is raised as the activity's own."""
+    queue = f"{workflow.info().task_queue}-engine"
+    work = (TrainWork if isinstance(job, TrainJob) else BacktestWork).model_validate(job.model_dump())
+    try:
+        return await finished(activity, work, result_type, hasty(policy), Policies().withdraw, queue, activity, pause)
+    except CycleFailed as failure:
+        raise failure.__cause__ or failure from None
+
+
 @workflow.defn
 class OneTraining:
     @workflow.run
     async def run(self, job: TrainJob) -> TrainingResult:
-        options = hasty(Policies().train).options()
-        queue = f"{workflow.info().task_queue}-engine"
-        result: TrainingResult = await workflow.execute_activity(
-            "train", job, task_queue=queue, result_type=TrainingResult, **options
-        )
-        return result
+        return await engine_job("train", job, TrainingResult, Policies().train)
 
 
 @workflow.defn
 class OneBacktest:
     @workflow.run
     async def run(self, job: BacktestJob) -> BacktestResult:
-        options = hasty(Policies().backtest).options()
-        queue = f"{workflow.info().task_queue}-engine"
-        result: BacktestResult = await workflow.execute_activity(
-            "backtest", job, task_queue=queue, result_type=BacktestResult, **options
-        )
-        return result
+        return await engine_job("backtest", job, BacktestResult, Policies().backtest)
 
 
 def host_worker(address: str, queue: str, root: str, training: str) -> None:

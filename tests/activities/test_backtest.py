@@ -5,11 +5,11 @@ import uuid
 
 import pytest
 from job_house import House
-from one_job import OneBacktest, engine_queue_worker
-from process_jobs import backtest_job, engine_in, hold
+from one_job import OneBacktest
+from process_jobs import backtest_job, hold
 from process_watch import gone
 from temporalio.client import WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import CancelledError
 
 from domain.results import BacktestResult
 
@@ -48,15 +48,3 @@ async def test_a_cancel_is_heard_within_two_seconds_and_the_process_is_dead_befo
         assert time.monotonic() - asked < HEARD_WITHIN
         assert gone(process)
     assert isinstance(ended.value.cause, CancelledError)
-
-
-async def test_a_backtest_that_breaks_fails_with_its_own_code_and_what_broke(house: House) -> None:
-    engine = engine_in(house.root, house.pool, backtest="process_jobs:backtest_broken")
-    async with engine_queue_worker(house.client, house.engine_queue, engine):
-        with pytest.raises(WorkflowFailureError) as failed:
-            await (await start(house)).result()
-    assert isinstance(failed.value.cause, ActivityError)
-    failure = failed.value.cause.cause
-    assert isinstance(failure, ApplicationError)
-    assert failure.type == "backtest_failed"
-    assert "ValueError: no such shape" in failure.message

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from settings import PROJECT
 
-MODULES = ("activities/*.py", "engine/embedded.py", "engine/pool.py", "tests/metered/turns.py")
+MODULES = ("activities/*.py", "engine/embedded.py", "engine/pool.py", "engine/service/*.py", "tests/metered/turns.py")
 """Metered turns stand for those of a designer that costs money: they are what a metered cycle waits for."""
 
 AsyncFunction = ast.AsyncFunctionDef
 Position = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Await:
     """One place. nth: in its function, in the order of the text, from 1.
 
-    position: of the instruction that waits, as the compiler notes it. send: which of the instructions with this
-    position it is, from 0.
+    position: of the instruction that waits, as the compiler notes it. entered: of an `async with`, which of how many
+    items, from 0.
     """
 
     module: str
@@ -32,7 +32,7 @@ class Await:
     nth: int
     text: str
     position: Position
-    send: int = 0
+    entered: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -55,10 +55,11 @@ def awaits() -> tuple[Await, ...]:
             sources[module] = path.read_text()
             for name, function in _functions(ast.parse(sources[module])):
                 functions[module, name] = function
+    reached = _reached(functions)
     return tuple(
         place
         for (module, name), function in functions.items()
-        if (module, name) in _reached(functions) and isinstance(function, AsyncFunction)
+        if (module, name) in reached and isinstance(function, AsyncFunction)
         for place in _places(module, name, function, sources[module])
     )
 
@@ -76,7 +77,7 @@ def _functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, AsyncFunc
 def _reached(functions: Mapping[tuple[str, str], AsyncFunction | ast.FunctionDef]) -> set[tuple[str, str]]:
     """Those that an activity calls, or that something which it calls may call."""
     found: set[tuple[str, str]] = set()
-    new = {key for key, function in functions.items() if any("activity.defn" in _code(one) for one in _marks(function))}
+    new = {key for key, function in functions.items() if _is_activity(function)}
     while new:
         found |= new
         named = {word for key in new for word in _words(functions[key])}
@@ -84,12 +85,8 @@ def _reached(functions: Mapping[tuple[str, str], AsyncFunction | ast.FunctionDef
     return found
 
 
-def _marks(function: AsyncFunction | ast.FunctionDef) -> list[ast.expr]:
-    return function.decorator_list
-
-
-def _code(node: ast.AST) -> str:
-    return ast.unparse(node)
+def _is_activity(function: AsyncFunction | ast.FunctionDef) -> bool:
+    return any("activity.defn" in ast.unparse(mark) for mark in function.decorator_list)
 
 
 def _words(function: AsyncFunction | ast.FunctionDef) -> Iterator[str]:
@@ -101,18 +98,19 @@ def _words(function: AsyncFunction | ast.FunctionDef) -> Iterator[str]:
 
 
 def _places(module: str, name: str, function: AsyncFunction, source: str) -> Iterator[Await]:
-    found: list[tuple[Position, int, str]] = []
+    found: list[tuple[Position, str, tuple[int, int] | None]] = []
     for node in _of_its_own(function):
         if isinstance(node, ast.AsyncWith):
             for n, item in enumerate(node.items):
-                found.append((_position(node), n, f"async with {_text(source, item.context_expr)}"))
+                text = f"async with {_text(source, item.context_expr)}"
+                found.append((_position(node), text, (n, len(node.items))))
         elif isinstance(node, ast.AsyncFor):
             text = f"async for {_text(source, node.target)} in {_text(source, node.iter)}"
-            found.append((_position(node), 0, text))
+            found.append((_position(node), text, None))
         elif isinstance(node, ast.Await) or _is_async_comprehension(node):
-            found.append((_position(node), 0, _text(source, node)))
-    for nth, (position, send, text) in enumerate(sorted(found), 1):
-        yield Await(module, name, nth, text, position, send)
+            found.append((_position(node), _text(source, node), None))
+    for nth, (position, text, entered) in enumerate(sorted(found, key=lambda place: place[0]), 1):
+        yield Await(module, name, nth, text, position, entered)
 
 
 def _of_its_own(function: AsyncFunction) -> Iterator[ast.AST]:

@@ -28,7 +28,7 @@ def arm(place: Await, moment: Moment, marker: Path) -> None:
     Where the wait is over at once, it dies at the next one.
     """
     file = str(PROJECT / place.module)
-    loops: dict[CodeType, range] = {}
+    loops: dict[CodeType, frozenset[int]] = {}
 
     def die() -> None:
         marker.touch()
@@ -61,10 +61,19 @@ def arm(place: Await, moment: Moment, marker: Path) -> None:
     sys.settrace(on_call)
 
 
-def _waiting(code: CodeType, place: Await) -> range:
-    """The instructions between which the function is suspended at the place: SEND to the jump back to it."""
+def _waiting(code: CodeType, place: Await) -> frozenset[int]:
+    """The instructions between which the function is suspended at the place: each SEND to the jump back to it.
+
+    A `finally` is compiled once for each way into it. The leaving of an `async with` has its position too.
+    """
     instructions = list(dis.get_instructions(code))
     sends = [n for n, one in enumerate(instructions) if one.opname == "SEND" and one.positions == place.position]
-    first = sends[place.send]
-    last = next(n for n in range(first, len(instructions)) if instructions[n].opname.startswith("JUMP_BACKWARD"))
-    return range(instructions[first].offset, instructions[last].offset + 1)
+    if place.entered is not None:
+        first, items = place.entered
+        entering = [n for n in sends if "BEFORE_ASYNC_WITH" in {one.opname for one in instructions[n - 3 : n]}]
+        sends = entering[first::items]
+    found: set[int] = set()
+    for first in sends:
+        last = next(n for n in range(first, len(instructions)) if instructions[n].opname.startswith("JUMP_BACKWARD"))
+        found.update(one.offset for one in instructions[first : last + 1])
+    return frozenset(found)

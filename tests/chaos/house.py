@@ -17,22 +17,29 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Worker
 
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind
-from domain.ledger import BudgetStatus, budget_workflow_id
+from domain.ledger import BudgetInput, BudgetStatus, budget_workflow_id
 from engine.embedded import EmbeddedEngine
 from engine.pool import JobPool
+from engine.service.client import Service
+from engine.service.engine import ServiceEngine
 from settings import PROJECT, Settings
 from store import database
 from store.cycles import Store
 from store.strategies import StrategyFiles
-from tests.metered.house import OPEN_GATES, SILENCE, hasty
+from tests.metered.house import OPEN_GATES, hasty
 from worker import engine_worker, orchestrator, orchestrator_activities, places
 from workflows.budget import BudgetWorkflow
 from workflows.cycle_input import CycleInput
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 
 SMALL = PROJECT / "tests" / "workflows" / "small_strategy.yaml"
+PATIENCE = 1.0
+POLL = 0.1
+"""Seconds that a service has for an answer, and between two polls."""
+
 TASK_TIMEOUT = timedelta(seconds=2)
 """After which a workflow's task is taken for lost, with the worker that had it."""
 
@@ -63,6 +70,14 @@ class House:
         engine = EmbeddedEngine(pool, places(self.settings))
         return engine_worker(self.client, self.settings.engine_queue, engine, 1)
 
+    @asynccontextmanager
+    async def at_service(self, url: str) -> AsyncIterator[None]:
+        """The worker of training and backtest that has them done by the service, in this process."""
+        async with Service(url, patience=PATIENCE) as service:
+            engine = ServiceEngine(service, places(self.settings), None, POLL)
+            async with engine_worker(self.client, self.settings.engine_queue, engine, 4):
+                yield
+
     def request(self, **changes: object) -> CycleRequest:
         """A small, quick cycle that no gate stops, with a finished strategy."""
         usual = CycleRequest(
@@ -75,16 +90,21 @@ class House:
         )
         return usual.model_copy(update=changes)
 
+    async def open_ledger(self) -> None:
+        """Start the house's ledger, in whose place a cycle would else start one with more patience."""
+        await self.client.start_workflow(
+            BudgetWorkflow.run,
+            BudgetInput(limits=self.settings.limits),
+            id=budget_workflow_id(self.settings.task_queue),
+            task_queue=self.settings.task_queue,
+            task_timeout=TASK_TIMEOUT,
+        )
+
     async def start(self, request: CycleRequest) -> tuple[Cycle, Admission]:
         """Start a cycle for people without patience and learn its admission."""
         operation = WithStartWorkflowOperation(
             ResearchCycleWorkflow.run,
-            CycleInput(
-                request=request,
-                engine_queue=self.settings.engine_queue,
-                limits=self.settings.limits,
-                policies=hasty(),
-            ),
+            self._input(request, hasty()),
             id=f"cycle-{uuid.uuid4().hex[:12]}",
             task_queue=self.settings.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -95,9 +115,27 @@ class House:
         )
         return await operation.workflow_handle(), admission
 
+    async def begin(self, request: CycleRequest, policies: Policies) -> Cycle:
+        """Start a cycle, whatever its admission."""
+        return await self.client.start_workflow(
+            ResearchCycleWorkflow.run,
+            self._input(request, policies),
+            id=f"cycle-{uuid.uuid4().hex[:12]}",
+            task_queue=self.settings.task_queue,
+            task_timeout=TASK_TIMEOUT,
+        )
+
+    def _input(self, request: CycleRequest, policies: Policies) -> CycleInput:
+        return CycleInput(
+            request=request,
+            engine_queue=self.settings.engine_queue,
+            limits=self.settings.limits,
+            policies=policies,
+        )
+
     async def until(self, cycle: Cycle, condition: Callable[[CycleStatus], bool]) -> CycleStatus:
         """The cycle's status, as soon as the condition holds."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not condition(status := await cycle.query(ResearchCycleWorkflow.status)):
                 await asyncio.sleep(0.05)
         return status
@@ -109,9 +147,9 @@ class House:
 
 
 @asynccontextmanager
-async def house_in(root: Path, client: Client) -> AsyncIterator[House]:
-    """A house in this folder, without a worker yet."""
-    settings = Settings(home=root, task_queue=f"chaos-{uuid.uuid4().hex[:8]}", max_active_cycles=3)
+async def house_in(root: Path, client: Client, active: int = 3) -> AsyncIterator[House]:
+    """A house in this folder, without a worker yet. active: how many cycles its ledger lets run at once."""
+    settings = Settings(home=root, task_queue=f"chaos-{uuid.uuid4().hex[:8]}", max_active_cycles=active)
     store = Store.open(settings.store_url, migrate=True)
     try:
         yield House(client, settings, store)

@@ -17,7 +17,7 @@ from domain.cycle import CYCLE_WORKFLOW, AdmissionState, CallUsage, CycleRequest
 from domain.ledger import Closed, Limits
 from engine.pool import JobPool
 from tests.metered.books import differences
-from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
+from tests.metered.house import ENVELOPE, MeteredHouse, metered_house
 from tests.metered.provider import MODEL, Call, Deed
 from tests.metered.test_lost_ledger import deleted, known, listed
 from workflows.research_cycle import ResearchCycleWorkflow
@@ -28,7 +28,8 @@ from .death import Moment
 from .house import Cycle, House, figures, house_in, process, rows
 
 LONG = Path(__file__).parent.parent / "activities" / "long_training.yaml"
-PATIENCE = 60.0
+PATIENCE = 300.0
+"""Seconds after which a story is taken for one that has no end."""
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Doom:
     def marker(self) -> Path:
         return self.root / "reached"
 
-    def worker(self, kind: Kind, queue: str, provider: str = "") -> AbstractAsyncContextManager[Any]:
+    def worker(self, kind: Kind, queue: str, url: str = "") -> AbstractAsyncContextManager[Any]:
         """The process."""
         armed = Armed(
             kind=kind,
@@ -65,7 +66,7 @@ class Doom:
             queue=queue,
             root=self.root,
             cache=self.bench.cache,
-            provider=provider,
+            url=url,
         )
         log = self.root / "armed.log"
         return process("tests.chaos.armed_worker", armed.model_dump(mode="json"), log)
@@ -87,33 +88,54 @@ class Doom:
 
 
 Story = Callable[[Doom], Awaitable[None]]
+Request = Callable[[House], CycleRequest]
 
 
-async def offline(doom: Doom) -> None:
+async def designed(doom: Doom) -> None:
     """A whole cycle with its design; the worker of all but the engine dies."""
-    await _whole(doom, Kind.ORCHESTRATOR, "offline", lambda house: house.request(strategy=None, seed=3))
+    await _whole(doom, Kind.ORCHESTRATOR, "designed", lambda house: house.request(strategy=None, seed=3))
+
+
+async def orchestrator(doom: Doom) -> None:
+    """A whole cycle with a finished strategy; the worker of all but the engine dies."""
+    await _whole(doom, Kind.ORCHESTRATOR, "finished", finished)
 
 
 async def engine(doom: Doom) -> None:
-    """A whole cycle with a finished strategy; the worker of training and backtest dies."""
-    await _whole(doom, Kind.ENGINE, "engine", lambda house: house.request(seed=5))
+    """The same; the worker of training and backtest dies."""
+    await _whole(doom, Kind.ENGINE, "finished", finished)
 
 
-async def _whole(doom: Doom, kind: Kind, name: str, request: Callable[[House], CycleRequest]) -> None:
-    bench = doom.bench
-    if name not in bench.twins:
-        async with house_in(doom.root / "twin", bench.client) as house, house.orchestrator(), house.engine(bench.pool):
-            bench.twins[name] = figures(await _ended(house, await house.start(request(house))))
-            assert bench.twins[name]["outcome"] == Outcome.COMPLETED
-    async with house_in(doom.root, bench.client) as house, AsyncExitStack() as living:
-        dying, surviving = _workers(doom, kind, house)
+async def _whole(doom: Doom, kind: Kind, twin: str, request: Request) -> None:
+    expected = await twin_of(doom.bench, doom.root, twin, request)
+    async with house_in(doom.root, doom.bench.client) as house, AsyncExitStack() as living:
+        dying, surviving = workers(doom, kind, house)
         await living.enter_async_context(surviving)
         async with dying as worker:
-            going = await doom.met(worker, _begun_and_ended(house, request(house)))
-            await living.enter_async_context(_replacement(doom, kind, house))
+            going = await doom.met(worker, begun_and_ended(house, request(house)))
+            await living.enter_async_context(replacement(doom, kind, house))
             status = await asyncio.wait_for(going, PATIENCE)
-        assert figures(status) == bench.twins[name]
-        await _nothing_left(house, status, trainings=1)
+        assert figures(status) == expected
+        await nothing_left(house, status, trainings=1)
+
+
+async def twin_of(bench: Bench, root: Path, name: str, request: Request) -> dict[str, Any]:
+    """The figures of an undisturbed cycle, made once."""
+    if name not in bench.twins:
+        async with house_in(root / "twin", bench.client) as house, house.orchestrator(), house.engine(bench.pool):
+            bench.twins[name] = figures(await begun_and_ended(house, request(house)))
+            assert bench.twins[name]["outcome"] == Outcome.COMPLETED
+    return bench.twins[name]
+
+
+def finished(house: House) -> CycleRequest:
+    """A cycle with a finished strategy."""
+    return house.request(seed=5)
+
+
+async def finished_twin(bench: Bench, root: Path) -> dict[str, Any]:
+    """The figures that every `finished` cycle has as the first one of its store."""
+    return await twin_of(bench, root, "finished", finished)
 
 
 async def cancel(doom: Doom) -> None:
@@ -128,26 +150,18 @@ async def cancel_in_engine(doom: Doom) -> None:
 
 async def _cancelled(doom: Doom, kind: Kind) -> None:
     async with house_in(doom.root, doom.bench.client) as house, AsyncExitStack() as living:
-        dying, surviving = _workers(doom, kind, house)
+        dying, surviving = workers(doom, kind, house)
         await living.enter_async_context(surviving)
         async with dying as worker:
-            cycle, _ = await house.start(house.request(strategy=house.files.save("long", LONG.read_text())))
+            text = LONG.read_text().replace("epochs: 300", "epochs: 600").replace("size: 64", "size: 16")
+            cycle, _ = await house.start(house.request(strategy=house.files.save("long", text)))
 
-            async def cancelled() -> CycleStatus:
-                await _until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint.json"))))
-                await cycle.signal(ResearchCycleWorkflow.cancel, "enough")
-                with pytest.raises(WorkflowFailureError) as ended:
-                    await cycle.result()
-                assert isinstance(ended.value.cause, CancelledError), ended.value.cause
-                status = house.store.get(cycle.id)
-                assert status
-                return status
-
-            going = await doom.met(worker, cancelled())
-            await living.enter_async_context(_replacement(doom, kind, house))
+            await until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint.json"))))
+            going = await doom.met(worker, cancelled(house, cycle))
+            await living.enter_async_context(replacement(doom, kind, house))
             status = await asyncio.wait_for(going, PATIENCE)
         assert (status.outcome, status.stopped_in, status.reason) == (Outcome.CANCELLED, Phase.TRAINING, "enough")
-        await _nothing_left(house, status, trainings=0)
+        await nothing_left(house, status, trainings=0)
 
 
 async def metered(doom: Doom) -> None:
@@ -164,7 +178,6 @@ async def metered(doom: Doom) -> None:
         turns = [*(("design", turn) for turn in range(1, 8)), *(("assess", turn) for turn in range(1, 4))]
         assert list(dict.fromkeys(turn[:2] for turn in house.provider.turns_billed(cycle.id))) == turns
         assert differences(entries, house.provider.bills) == []
-        assert sum(entry.state == "charged" for entry in entries) <= 1
         assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
         assert rows(house.store, cycle.id) == 1
 
@@ -205,12 +218,15 @@ async def lost(doom: Doom) -> None:
         house.provider.usage = lambda call, nth: CallUsage(model=MODEL, input=nth, output=5_000 - nth)
         await house.open_ledger(tokens=2 * ENVELOPE)
         holding, _ = await house.start()
-        await house.provider.until(lambda: any((call.phase, call.turn) == ("assess", 3) for call in house.provider.calls))
+        await house.provider.until(
+            lambda: any((call.phase, call.turn) == ("assess", 3) for call in house.provider.calls)
+        )
         run_id = (await house.balance()).active[0].run_id
         await holding.signal(ResearchCycleWorkflow.closed, Closed(key="another", cycle_id=holding.id, run_id=run_id))
         await listed(house, holding, "ExecutionStatus = 'Running'")
         account = await _refused_until_restart(doom, house, worker, living)
         assert [one.cycle_id for one in account] == [holding.id]
+        await house.set_limit(10 * ENVELOPE)  # The call that the dead worker had in flight has to be paid again.
         at_the_end.set()
         assert (await asyncio.wait_for(holding.result(), PATIENCE)).outcome is Outcome.COMPLETED
         await house.provider.until(house.provider.is_idle)
@@ -234,25 +250,27 @@ async def forgotten(doom: Doom) -> None:
         assert list(await _refused_until_restart(doom, house, worker, living)) == []
 
 
-STORIES: dict[str, Story] = {
-    story.__name__: story for story in (offline, engine, cancel, cancel_in_engine, metered, swept, lost, forgotten)
-}
-
-
-async def _begun_and_ended(house: House, request: CycleRequest) -> CycleStatus:
-    return await _ended(house, await house.start(request))
-
-
-async def _ended(house: House, started: tuple[Cycle, Any]) -> CycleStatus:
+async def begun_and_ended(house: House, request: CycleRequest) -> CycleStatus:
     """What the store has of the cycle in the end."""
-    cycle, _ = started
+    cycle, _ = await house.start(request)
     await cycle.result()
     status = house.store.get(cycle.id)
     assert status
     return status
 
 
-def _workers(
+async def cancelled(house: House, cycle: Cycle) -> CycleStatus:
+    """What the store has of the cycle after a person has cancelled it."""
+    await cycle.signal(ResearchCycleWorkflow.cancel, "enough")
+    with pytest.raises(WorkflowFailureError) as ended:
+        await cycle.result()
+    assert isinstance(ended.value.cause, CancelledError), ended.value.cause
+    status = house.store.get(cycle.id)
+    assert status
+    return status
+
+
+def workers(
     doom: Doom, kind: Kind, house: House
 ) -> tuple[AbstractAsyncContextManager[Any], AbstractAsyncContextManager[Any]]:
     """The one that dies, and the other one, which lives."""
@@ -260,11 +278,11 @@ def _workers(
     return doom.worker(kind, house.settings.task_queue), other
 
 
-def _replacement(doom: Doom, kind: Kind, house: House) -> AbstractAsyncContextManager[Any]:
+def replacement(doom: Doom, kind: Kind, house: House) -> AbstractAsyncContextManager[Any]:
     return house.orchestrator() if kind is Kind.ORCHESTRATOR else house.engine(doom.bench.pool)
 
 
-async def _nothing_left(house: House, status: CycleStatus, trainings: int) -> None:
+async def nothing_left(house: House, status: CycleStatus, trainings: int) -> None:
     """The ledger holds nothing, the store has the run once, and there are so many published trainings."""
     balance = await house.balance()
     assert (balance.active, balance.waiting, balance.tokens_held, balance.tokens_charged) == ((), (), 0, 0)
@@ -304,7 +322,7 @@ async def _terminated_in_a_call(house: MeteredHouse) -> Cycle:
 async def _refused_until_restart(
     doom: Doom, house: MeteredHouse, worker: asyncio.subprocess.Process, living: AsyncExitStack
 ) -> tuple[Any, ...]:
-    """Deletes the ledger; another cycle must not get a new one, until a person restarts it. What that one takes over."""
+    """The ledger is deleted, and another cycle gets no new one until a person restarts it. What that one takes over."""
     await deleted(house.client, house.ledger.id)
     going = await doom.met(worker, house.start(queue=True))
     await living.enter_async_context(house.working())
@@ -320,7 +338,7 @@ async def _refused_until_restart(
     return adopted
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.05)

@@ -145,6 +145,8 @@ async def test_a_terminated_cycle_is_told_as_ended_and_not_watched_for_ever(reac
     assert watched.code == 0
     assert (watched.json["cycle"]["outcome"], watched.json["cycle"]["stopped_in"]) == ("cancelled", "queued")
     assert "terminated from outside" in watched.json["cycle"]["reason"]
+    listed = await asyncio.to_thread(reaching, "list", "--outcome", "cancelled", "-o", "json")
+    assert cycle_id in [cycle["cycle_id"] for cycle in listed.json if cycle["outcome"] == "cancelled"]
 
 
 async def test_ctrl_c_leaves_the_view_and_not_the_cycle(reaching, place, temporal_env, paused):

@@ -261,3 +261,11 @@ def train_killed(places: Places, **_: object) -> None:
     with (places.data / "journal").open("a") as lines:
         lines.write(f"{os.getpid()} 1\n")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def held_for_ever(places: Places, **_: object) -> None:
+    """A training or backtest that goes on until its process is killed."""
+    with (places.data / "journal").open("a") as lines:
+        lines.write(f"{os.getpid()} 1\n")
+    while True:
+        time.sleep(60)

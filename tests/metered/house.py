@@ -37,6 +37,7 @@ from workflows.policies import ActivityPolicy, Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .provider import MODEL, Provider, provider
+from .turns import MeteredTurns
 from .worker_process import store_in, working
 
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
@@ -167,9 +168,9 @@ class MeteredHouse:
         """As a person does with `research budget set`."""
         return await self.ledger.execute_update(BudgetWorkflow.set_limits, LimitsChange(tokens_per_day=tokens))
 
-    def working(self) -> AbstractAsyncContextManager[None]:
-        """A worker in this process."""
-        return working(self.client, self.scope, self.provider.url, self.root, self.store)
+    def working(self, turns: MeteredTurns | None = None) -> AbstractAsyncContextManager[None]:
+        """A worker in this process. turns: other than the usual ones."""
+        return working(self.client, self.scope, self.provider.url, self.root, self.store, turns)
 
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker in a process of its own, at work, its log beside the store. It is for the caller to end."""

@@ -193,7 +193,7 @@ def test_a_record_of_a_newer_version_is_refused_by_name(store: Store, url: str, 
     [
         ("status = json_set(status, '$.seconds', 3)", "seconds: Extra inputs"),
         ("status = json_set(status, '$.tokens', -1)", "tokens: Input should be greater"),
-        ("status = 'half a rec'", "it is not JSON"),
+        ("status = 'half a rec'", "Invalid JSON"),
     ],
 )
 def test_a_record_changed_from_outside_is_refused_with_the_place(

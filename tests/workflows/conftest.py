@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,11 +21,12 @@ from activities.assess import AssessActivity
 from activities.budget import BudgetActivities
 from activities.control import ControlActivities
 from activities.design import DesignActivity
+from activities.faults import translated
 from activities.heartbeat import beating
 from activities.record import RecordActivities
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind, Phase
 from domain.gates import GateThresholds
-from domain.ledger import Limits
+from domain.ledger import BudgetStatus, Limits, budget_workflow_id
 from domain.results import BacktestResult, TrainingResult
 from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
 from engine.embedded import EmbeddedEngine
@@ -35,8 +39,14 @@ from workflows.cycle_input import CycleInput
 from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
+# The engine's processes find jobs by name, where this process looks.
+sys.path.append(str(Path(__file__).parent.parent / "engine"))
+
 HISTORIES = Path(__file__).parent / "histories"
 SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
+SMALL = partial(EmbeddedEngine, training="process_jobs:train", backtest="process_jobs:backtest")
+"""An engine whose jobs take no time."""
+
 OPEN_GATES = GateThresholds(
     training_min_skill=0.0,
     training_max_loss_ratio=100.0,
@@ -48,36 +58,46 @@ OPEN_GATES = GateThresholds(
 )
 
 
+Deed = Callable[[int], None]
+
+
 @dataclass
 class Faults:
-    """What goes wrong in this house: phases that hold until they are cancelled, and files that break on the disk."""
+    """What goes wrong in this house: phases that hold until they are cancelled, and deeds before a phase's work.
+
+    A deed is given the attempt's number, from 1, and may raise, break something, or heal it.
+    """
 
     hold: Phase | None = None
-    broken_model: bool = False
     held: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    deeds: dict[Phase, Deed] = field(default_factory=dict)
+    passed: Counter[Phase] = field(default_factory=Counter)
 
     async def pass_by(self, phase: Phase) -> None:
-        """Hold here, if this is the phase; a cancel ends it as it ends any work."""
+        """Do this phase's deed, and hold here, if this is the phase; a cancel ends it as it ends any work."""
+        self.passed[phase] += 1
+        if deed := self.deeds.get(phase):
+            deed(self.passed[phase])
         if self.hold is phase:
-            async with beating("held"):
-                self.held.set()
-                await asyncio.Event().wait()
+            try:
+                async with beating("held"):
+                    self.held.set()
+                    await asyncio.Event().wait()
+            finally:
+                self.stopped.set()
 
 
 @dataclass(frozen=True)
 class FaultyEngine:
-    """The real engine, with the faults around it."""
+    """An engine, with the faults before it."""
 
     engine: Engine
-    places: Places
     faults: Faults
 
     async def train(self, job: TrainJob, report: Report, earlier: Progress | None = None) -> TrainingResult:
         await self.faults.pass_by(Phase.TRAINING)
-        result = await self.engine.train(job, report, earlier)
-        if self.faults.broken_model:
-            (self.places.artifacts / (result.model_path or "")).write_bytes(b"not a model")
-        return result
+        return await self.engine.train(job, report, earlier)
 
     async def backtest(self, job: BacktestJob, report: Report, earlier: Progress | None = None) -> BacktestResult:
         await self.faults.pass_by(Phase.BACKTESTING)
@@ -94,12 +114,14 @@ class FaultyTurns:
 
     @activity.defn(name="design")
     async def design(self, turn: DesignTurn) -> DesignAnswer:
-        await self.faults.pass_by(Phase.DESIGNING)
+        with translated():
+            await self.faults.pass_by(Phase.DESIGNING)
         return await self.designer.design(turn)
 
     @activity.defn(name="assess")
     async def assess(self, turn: AssessTurn) -> AssessAnswer:
-        await self.faults.pass_by(Phase.ASSESSING)
+        with translated():
+            await self.faults.pass_by(Phase.ASSESSING)
         return await self.assessor.assess(turn)
 
 
@@ -150,6 +172,12 @@ class House:
         )
         return await operation.workflow_handle(), admission
 
+    async def end_what_runs(self) -> None:
+        """End the house's cycles, so that its workers have nothing to wait for when they stop."""
+        ledger = self.client.get_workflow_handle(budget_workflow_id(self.scope))
+        for one in (await ledger.query("status", result_type=BudgetStatus)).active:
+            await self.client.get_workflow_handle(one.cycle_id).terminate()
+
     async def until(self, handle: WorkflowHandle, condition: Callable[[CycleStatus], bool]) -> CycleStatus:
         """The cycle's status, as soon as the condition holds."""
         async with asyncio.timeout(60):
@@ -165,9 +193,21 @@ def pool(tmp_path_factory: pytest.TempPathFactory):
         yield pool
 
 
+@pytest.fixture(scope="session")
+def small_pool(tmp_path_factory: pytest.TempPathFactory):
+    """A process at a time, for jobs that need none of the engine's libraries."""
+    with JobPool(1, tmp_path_factory.mktemp("compiled"), warm=()) as pool:
+        yield pool
+
+
 @asynccontextmanager
 async def open_house(
-    client: Client, root: Path, pool: JobPool, *, without: frozenset[str] = frozenset()
+    client: Client,
+    root: Path,
+    pool: JobPool,
+    *,
+    without: frozenset[str] = frozenset(),
+    engine: Callable[[JobPool, Places], Engine] = EmbeddedEngine,
 ) -> AsyncIterator[House]:
     """Workers for a store, files and a ledger of their own. `without`: activities that no worker offers."""
     name = f"house-{uuid.uuid4().hex[:8]}"
@@ -175,9 +215,11 @@ async def open_house(
     store = Store.open(f"sqlite:///{root / 'research.db'}", migrate=True)
     files = StrategyFiles(places.strategies)
     faults = Faults()
-    engine = FaultyEngine(EmbeddedEngine(pool, places), places, faults)
+    places.data.mkdir(exist_ok=True)
+    faulty = FaultyEngine(engine(pool, places), faults)
     turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(store, files), faults)
-    records, budget = RecordActivities(store, files), BudgetActivities(client)
+    records = RecordActivities(store, files)
+    budget = BudgetActivities(client, records)
     offered: dict[str, Activity] = {
         "design": turns.design,
         "assess": turns.assess,
@@ -191,8 +233,15 @@ async def open_house(
     async with AsyncExitStack() as stack:
         stack.callback(store.close)
         await stack.enter_async_context(orchestrator(client, name, activities))
-        await stack.enter_async_context(engine_worker(client, f"{name}-engine", engine, processes=1))
+        await stack.enter_async_context(engine_worker(client, f"{name}-engine", faulty, processes=1))
         yield House(client, store, files, places, faults, name, name)
+
+
+@pytest.fixture
+async def small_house(temporal_env: WorkflowEnvironment, tmp_path: Path, small_pool: JobPool) -> AsyncIterator[House]:
+    """With an engine whose jobs take no time."""
+    async with open_house(temporal_env.client, tmp_path, small_pool, engine=SMALL) as house:
+        yield house
 
 
 @pytest.fixture

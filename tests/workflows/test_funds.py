@@ -6,12 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import AdmissionState, CallUsage, OnBudgetExhausted, Outcome, Phase
-from domain.errors import ErrorCode
 from tests.metered.books import differences
 from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
 from tests.metered.provider import MODEL, Call, Deed, always_answered
@@ -58,29 +55,6 @@ async def test_a_cycle_that_waits_for_more_shows_it_and_goes_on_with_the_same_tu
     status = await house.until(cycle, lambda status: status.waiting_for is None)
     assert status.top_up is None
     await keep_history("topped_up", cycle)
-
-
-async def test_a_cycle_that_does_not_wait_fails_with_all_that_it_has_in_the_store(house: MeteredHouse) -> None:
-    await house.open_ledger(tokens=ENVELOPE)
-    cycle, _ = await house.start(on_budget_exhausted=OnBudgetExhausted.FAIL)
-    with pytest.raises(WorkflowFailureError) as raised:
-        await asyncio.wait_for(cycle.result(), 60)
-    assert isinstance(raised.value.cause, ApplicationError)
-    assert raised.value.cause.type == ErrorCode.BUDGET_EXHAUSTED.value
-    kept, entries, balance = house.store.get(cycle.id), await house.calls(), await house.balance()
-    assert kept
-    assert kept.failure
-    assert (kept.outcome, kept.stopped_in, kept.failure.code) == (
-        Outcome.FAILED,
-        Phase.ASSESSING,
-        ErrorCode.BUDGET_EXHAUSTED,
-    )
-    assert kept.strategy
-    assert kept.training
-    assert kept.backtest
-    assert kept.tokens == sum(entry.total_tokens for entry in entries)
-    assert differences(entries, house.provider.bills) == []
-    assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
 
 
 async def test_a_lost_answer_is_topped_up_at_once_where_the_day_has_enough(house: MeteredHouse) -> None:

@@ -5,12 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import Outcome
-from domain.errors import ErrorCode
 from tests.metered.books import differences
 from tests.metered.house import BOUNDS, ENVELOPE, MeteredHouse, metered_house
 from tests.metered.provider import Call, Deed
@@ -22,20 +19,6 @@ async def house(temporal_env: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
     async with metered_house(temporal_env.client, tmp_path) as house:
         await house.open_ledger(tokens=ENVELOPE)
         yield house
-
-
-async def test_a_turn_that_was_billed_and_then_fails_is_not_tried_again_unpaid(house: MeteredHouse) -> None:
-    house.provider.turns = {"design": 1, "assess": 1}
-    (house.root / "strategies").write_text("a file, where the strategies' folder should be")
-    cycle, _ = await house.start()
-    with pytest.raises(WorkflowFailureError) as raised:
-        await asyncio.wait_for(cycle.result(), 60)
-    assert isinstance(raised.value.cause, ApplicationError)
-    assert raised.value.cause.type == ErrorCode.ANSWER_LOST.value
-    assert "the turn was billed, and then failed" in str(raised.value.cause)
-    entries = await house.calls()
-    assert [entry.state for entry in entries] == ["charged"] * 4
-    assert differences(entries, house.provider.bills) == []
 
 
 async def test_a_call_that_was_turned_away_is_made_again_after_a_pause_that_can_be_seen(house: MeteredHouse) -> None:

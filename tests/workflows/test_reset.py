@@ -28,8 +28,9 @@ fence stops it."""
 
 @pytest.mark.parametrize(("phase", "turn", "changes", "failed"), RESET_IN)
 async def test_a_cycle_reset_before_a_turn_opens_an_envelope_of_its_own_and_leaves_nothing_held(
-    phase: Phase, turn: str, changes: dict[str, object], failed: list[str], house: House, keep_history
+    phase: Phase, turn: str, changes: dict[str, object], failed: list[str], small_house: House, keep_history
 ) -> None:
+    house = small_house
     house.faults.hold = phase
     started, _ = await house.start(house.request(**changes))
     await asyncio.wait_for(house.faults.held.wait(), 60)

@@ -1,0 +1,172 @@
+"""The ktrdr contract over HTTP: its four calls, and what can come back from each."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from pydantic import SecretStr
+
+from engine.service.answers import (
+    Away,
+    BacktestStarted,
+    Broken,
+    Operation,
+    OperationAnswer,
+    TrainingStarted,
+    plain,
+    read,
+)
+
+PATIENCE: Final = 30.0
+"""Seconds that one request may take, from its first byte to the answer's last."""
+
+MAX_ANSWER: Final = 1_000_000
+"""Bytes of an answer that are read. A longer one is refused."""
+
+_TRIES: Final = 3
+_PAUSE: Final = 0.5
+_DELETE_PATIENCE: Final = 10.0
+
+Body = Mapping[str, object]
+
+
+class Slow(Exception):
+    """No answer in time. It may still come to pass."""
+
+
+class Busy(Exception):
+    """503 to a start: no worker of the service is free."""
+
+
+class Declined(Exception):
+    """A whole answer that says no, and would say it again. The message has the service's words."""
+
+
+class Service:
+    """One client for a worker's life; leaving the block closes its connections. The token is in no error and no log."""
+
+    def __init__(self, url: str, token: SecretStr | None = None, *, patience: float = PATIENCE) -> None:
+        """Raises ValueError for a token that no header can carry."""
+        self._token = token.get_secret_value() if token else ""
+        if not all("!" <= character <= "~" for character in self._token):
+            raise ValueError("KTRDR_API_TOKEN has characters that a header cannot carry: it is ASCII without spaces")
+        self.url = url.rstrip("/")
+        self._patience = patience
+        self._http = httpx.AsyncClient(
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._token}"} if token else {}),
+            timeout=patience,
+            follow_redirects=False,
+            trust_env=False,  # no proxy, no credentials that the settings do not name
+            verify=ssl.create_default_context(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def start_training(self, body: Body) -> str:
+        """Start a training; its operation's id. Raises Away, Slow (it may have begun all the same), Busy, Declined,
+        Broken."""
+        return read(TrainingStarted, await self._start("trainings", body)).task_id
+
+    async def start_backtest(self, body: Body) -> str:
+        """Start a backtest; its operation's id. Raises as start_training."""
+        return read(BacktestStarted, await self._start("backtests", body)).operation_id
+
+    async def operation(self, operation_id: str) -> tuple[Operation, bytes] | None:
+        """How an operation stands, and the whole answer; None where the service knows none of that id.
+
+        Raises Away, Slow, Declined, Broken.
+        """
+        status, content = await self._ask("GET", f"operations/{operation_id}", self._patience)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        answer = read(OperationAnswer, self._checked(status, content))
+        if answer.data.operation_id != operation_id:
+            raise Broken(
+                f"data.operation_id is {plain(answer.data.operation_id, 80)!r}, and {operation_id} was asked for"
+            )
+        return answer.data, content
+
+    async def delete(self, operation_id: str, reason: str) -> str | None:
+        """End an operation, in three tries; None once it has ended or is unknown, else what came back last."""
+        last = None
+        for number in range(_TRIES):
+            if number:
+                await asyncio.sleep(_PAUSE)
+            try:
+                body = {"reason": reason, "force": False}
+                status, content = await self._ask("DELETE", f"operations/{operation_id}", _DELETE_PATIENCE, body)
+            except (Away, Slow, Broken) as error:
+                last = str(error)
+                continue
+            if status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
+                return None
+            last = f"HTTP {status}: {self._detail(content)}"
+        return last
+
+    async def _start(self, what: str, body: Body) -> bytes:
+        status, content = await self._ask("POST", f"{what}/start", self._patience, body)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise Busy(self._detail(content))
+        return self._checked(status, content)
+
+    async def _ask(self, method: str, path: str, patience: float, body: Body | None = None) -> tuple[int, bytes]:
+        """The status and the whole body, whatever they are. Raises Away, Slow, Broken (too long)."""
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(patience),
+                self._http.stream(method, f"{self.url}/api/v1/{path}", json=body) as response,
+            ):
+                async for piece in response.aiter_raw():
+                    content += piece
+                    if len(content) > MAX_ANSWER:
+                        if response.is_success:
+                            raise Broken(f"the answer is longer than {MAX_ANSWER:,} bytes")
+                        break
+                return response.status_code, bytes(content)
+        except httpx.ConnectTimeout:
+            raise Away("no connection in time") from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise Slow(f"no answer within {patience:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Away(self._shown(str(error) or type(error).__name__)) from None
+
+    def _checked(self, status: int, content: bytes) -> bytes:
+        """The body of a success. Raises Away for what may pass, Declined for what will not."""
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return content
+        said = f"HTTP {status}: {self._detail(content)}"
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise Declined(f"{said}. Set KTRDR_API_TOKEN to a token that it accepts, and restart the worker")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.TOO_MANY_REQUESTS,
+        ):
+            raise Away(said)
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            raise Declined(f"{said}. It redirects, which is not followed: set KTRDR_API_URL to where it leads")
+        raise Declined(said)
+
+    def _detail(self, content: bytes) -> str:
+        """What an error's body says, in the field `detail` where it has one."""
+        text = content.decode(errors="replace")
+        with contextlib.suppress(ValueError, RecursionError):
+            whole = json.loads(text)
+            detail = whole.get("detail", whole) if isinstance(whole, dict) else whole
+            text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
+        return self._shown(text) or "without a word"
+
+    def _shown(self, text: str) -> str:
+        return plain(text.replace(self._token, "***") if self._token else text)

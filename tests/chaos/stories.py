@@ -1,0 +1,25 @@
+"""All stories in which a worker dies, by the names that stand in the table of awaits."""
+
+from . import at_service, scenarios
+from .scenarios import Story
+
+STORIES: dict[str, Story] = {
+    story.__name__: story
+    for story in (
+        scenarios.designed,
+        scenarios.orchestrator,
+        scenarios.engine,
+        scenarios.cancel,
+        scenarios.cancel_in_engine,
+        scenarios.metered,
+        scenarios.swept,
+        scenarios.lost,
+        scenarios.forgotten,
+        at_service.service,
+        at_service.service_forgets,
+        at_service.service_cancelled,
+        at_service.service_withdrawn,
+        at_service.service_cancelled_as_it_starts,
+        at_service.service_terminated,
+    )
+}

@@ -1,0 +1,69 @@
+"""What `research cancel` says of a cycle that cannot be cancelled any more, or is being cancelled already."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.testing import WorkflowEnvironment
+
+from .conftest import Command, Place
+
+OFFLINE = ("start", "--designer", "offline", "-o", "json")
+
+
+@pytest.fixture
+async def paused(reaching: Command) -> AsyncIterator[None]:
+    """A paused ledger: cycles wait in the queue or are refused, and no engine is needed."""
+    await asyncio.to_thread(reaching, "budget", "pause", "holidays")
+    yield
+    await asyncio.to_thread(reaching, "budget", "resume")
+
+
+@pytest.fixture
+def unrecorded(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """Somebody writes to the store without end, so that no cycle can be recorded; and who waits for it is hasty."""
+    monkeypatch.setattr("client.cycles.CANCEL_PATIENCE", 0.5)
+    store = sqlite3.connect(place.settings.home / "research.db", isolation_level=None, check_same_thread=False)
+    store.execute("BEGIN IMMEDIATE")
+    yield store
+    store.close()
+
+
+async def test_a_cycle_that_is_cancelled_again_while_it_ends_keeps_its_reason_and_each_cancel_says_how_it_stands(
+    reaching: Command, paused: None, unrecorded: sqlite3.Connection, temporal_env: WorkflowEnvironment
+) -> None:
+    cycle_id = (await asyncio.to_thread(reaching, *OFFLINE, "--queue")).json["cycle_id"]
+    first = await asyncio.to_thread(reaching, "cancel", cycle_id, "--reason", "enough")
+    second = await asyncio.to_thread(reaching, "cancel", cycle_id, "--reason", "really")
+    assert (first.code, second.code) == (0, 0)
+    assert first.out == f"{cycle_id} is cancelled in queued; it waits for its results to be recorded\n"
+    assert second.out == f"{cycle_id} is cancelled in queued: enough; it waits for its results to be recorded\n"
+    unrecorded.execute("ROLLBACK")
+    await until_closed(temporal_env, cycle_id)
+    for _ in range(2):
+        late = await asyncio.to_thread(reaching, "cancel", cycle_id)
+        assert late.code == 1
+        assert f"{cycle_id} has already ended (canceled): there is nothing to cancel" in late.err
+        assert f"research show {cycle_id}" in late.err
+        assert "Traceback" not in late.err
+
+
+async def test_a_cancel_that_comes_while_an_outcome_is_recorded_is_told_that_it_is_too_late(
+    reaching: Command, paused: None, unrecorded: sqlite3.Connection, temporal_env: WorkflowEnvironment
+) -> None:
+    cycle_id = (await asyncio.to_thread(reaching, *OFFLINE)).json["error"]["started"]["cycle_id"]
+    late = await asyncio.to_thread(reaching, "cancel", cycle_id)
+    assert late.code == 1
+    assert f"the cancel came too late: {cycle_id} has ended as refused; it waits for its results" in late.err
+    assert "Traceback" not in late.err
+    unrecorded.execute("ROLLBACK")
+    await until_closed(temporal_env, cycle_id)
+
+
+async def until_closed(temporal_env: WorkflowEnvironment, cycle_id: str) -> None:
+    handle = temporal_env.client.get_workflow_handle(cycle_id)
+    async with asyncio.timeout(60):
+        while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            await asyncio.sleep(0.05)
