@@ -223,9 +223,13 @@ class Store:
             return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
 
     def _records(self, *wanted: sa.ColumnElement[bool], limit: int) -> Sequence[Row]:
-        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), record_text("status"))
-        query: sa.Select[Any] = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
-        return self._rows(query)
+        columns: builtins.list[Any] = [
+            col(CycleRow.id),
+            col(CycleRow.cycle_id),
+            col(CycleRow.record_version),
+            record_text("status"),
+        ]
+        return self._rows(sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit))
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[Row]:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:

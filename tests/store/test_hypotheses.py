@@ -182,13 +182,19 @@ def test_experiments_are_of_their_snapshot_and_in_the_order_asked_for(
     assert store.experiment("later", then) is None
 
 
-def test_a_record_that_was_changed_from_outside_is_refused(
-    store: Store, url: str, assessed: MakeCycle, facts: MakeFacts
+def test_a_record_that_was_changed_from_outside_is_refused_by_name_and_left_out_of_many(
+    store: Store, url: str, assessed: MakeCycle, facts: MakeFacts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.record(assessed("a"), facts("1" * 64))
+    for name in "ab":
+        store.record(assessed(name), facts(name * 64))
     with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
-        raw.execute("UPDATE cycles SET status = json_set(status, '$.training', 3, '$.backtest', 4)")
-    for read in (lambda: store.experiment("a"), lambda: store.open_hypotheses("EURUSD", "m1-00000000")):
-        with pytest.raises(ResearchError, match="cannot be read") as refused:
-            read()
-        assert refused.value.code is ErrorCode.STORE_UNAVAILABLE
+        changed = "status = json_set(status, '$.training', 3, '$.backtest', 4), verdict = 'splendid'"
+        raw.execute(f"UPDATE cycles SET {changed} WHERE cycle_id = 'a'")
+    with pytest.raises(ResearchError, match="the record of cycle a .* cannot be read") as refused:
+        store.experiment("a")
+    assert refused.value.code is ErrorCode.STORE_UNAVAILABLE
+    now = store.snapshot("EURUSD", "1h").id
+    assert [told.id for told in store.open_hypotheses("EURUSD", now)] == ["h4", "h3"]
+    assert [found.experiment.trial.cycle_id for found in store.precedents("EURUSD", "another", now)] == ["b"]
+    assert "left out: the hypothesis h1 of cycle a in the store cannot be read" in caplog.text
+    assert "left out: the record of cycle a (row 1) in the store cannot be read" in caplog.text
