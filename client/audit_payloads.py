@@ -154,3 +154,8 @@ def parsed(form: type[P], payloads: Payloads) -> P:
     if payload.metadata.get("encoding") != b"json/plain":
         raise ValueError(f"a payload is encoded as {payload.metadata.get('encoding', b'')[:40]!r}, not as JSON")
     return form.model_validate_json(payload.data)
+
+
+def says(payloads: Payloads, word: str) -> bool:
+    """Whether this word, in plain JSON, is all that there is."""
+    return [payload.data for payload in payloads.payloads] == [f'"{word}"'.encode()]

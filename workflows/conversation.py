@@ -121,7 +121,7 @@ async def _attempt(
             funds.charge(ticket)
             raise
         failure = failure_of(error, activity)
-        if failure.code in COSTS_NOTHING:
+        if failure.cost_nothing:
             funds.put_back(ticket)
         else:
             funds.charge(ticket)

@@ -190,7 +190,7 @@ def test_a_record_that_was_changed_from_outside_is_refused_by_name_and_left_out_
     with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
         changed = "status = json_set(status, '$.training', 3, '$.backtest', 4), verdict = 'splendid'"
         raw.execute(f"UPDATE cycles SET {changed} WHERE cycle_id = 'a'")
-    with pytest.raises(ResearchError, match="the record of cycle a .* cannot be read") as refused:
+    with pytest.raises(ResearchError, match=r"the record of cycle a .* cannot be read") as refused:
         store.experiment("a")
     assert refused.value.code is ErrorCode.STORE_UNAVAILABLE
     now = store.snapshot("EURUSD", "1h").id
