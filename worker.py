@@ -27,7 +27,7 @@ from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
-from claude.call import Claude
+from claude.call import PATIENCE, Claude
 from client.connection import Unreachable, connect
 from client.exits import CommandError, leave
 from client.invocation import problems
@@ -124,10 +124,10 @@ def orchestrator_activities(
     ]
 
 
-def claude_at(settings: Settings) -> Claude | None:
+def claude_at(settings: Settings, patience: float = PATIENCE) -> Claude | None:
     """Claude, where there is a key for it; for the caller to close."""
     key = settings.anthropic_api_key
-    return Claude(key, settings.anthropic_base_url) if key else None
+    return Claude(key, settings.anthropic_base_url, patience) if key else None
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -155,7 +155,7 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
                 log.error("%s", error)
             claude = claude_at(settings)
             if claude:
-                stack.push_async_callback(claude.close)
+                stack.push_async_callback(claude.aclose)
             activities = orchestrator_activities(client, settings, store, claude)
             await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
             telling = asyncio.create_task(_tell_limits(client, settings.named_limits))

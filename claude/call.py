@@ -80,7 +80,7 @@ class Claude:
             ),
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of the connections."""
         await self._client.close()
 

@@ -1,6 +1,6 @@
 """All stories in which a worker dies, by the names that stand in the table of awaits."""
 
-from . import at_service, scenarios
+from . import at_service, scenarios, with_claude
 from .scenarios import Story
 
 STORIES: dict[str, Story] = {
@@ -21,5 +21,6 @@ STORIES: dict[str, Story] = {
         at_service.service_withdrawn,
         at_service.service_cancelled_as_it_starts,
         at_service.service_terminated,
+        with_claude.claude,
     )
 }

@@ -12,9 +12,10 @@ from typing import Any
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 
+from claude.call import PATIENCE
 from client.cycles import cycle_input
 from domain.cycle import CycleRequest, CycleResult, CycleStatus, DesignerKind
-from domain.ledger import BudgetInput, DayEntries, Entry, Limits, budget_workflow_id
+from domain.ledger import BudgetInput, BudgetStatus, DayEntries, Entry, Limits, budget_workflow_id
 from engine.interface import Engine
 from settings import PROJECT, Settings
 from store.cycles import Store
@@ -79,6 +80,10 @@ class ClaudeHouse:
     root: Path
     scope: str
 
+    @property
+    def _ledger(self) -> WorkflowHandle[BudgetWorkflow, None]:
+        return self.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(self.scope))
+
     async def start(self, settings: dict[str, Any] | None = None, **changes: Any) -> Cycle:
         """Start a cycle as a client does. settings: of the house's; changes: of the request."""
         request = CycleRequest(
@@ -88,7 +93,8 @@ class ClaudeHouse:
             thresholds=OPEN_GATES,
             budget_scope=self.scope,
         ).model_copy(update=changes)
-        house = Settings(home=self.root, task_queue=self.scope, policies=hasty(), **(settings or {}))
+        given = {"policies": hasty(), **(settings or {})}
+        house = Settings(home=self.root, task_queue=self.scope, **given)
         operation = WithStartWorkflowOperation(
             ResearchCycleWorkflow.run,
             cycle_input(house, request),
@@ -114,8 +120,7 @@ class ClaudeHouse:
 
     async def entries(self) -> list[Entry]:
         """The ledger's calls of the present day, in order."""
-        ledger: WorkflowHandle[BudgetWorkflow, None] = self.client.get_workflow_handle(budget_workflow_id(self.scope))
-        day: DayEntries = await ledger.query(BudgetWorkflow.entries)
+        day: DayEntries = await self._ledger.query(BudgetWorkflow.entries)
         return sorted(day.entries, key=lambda entry: (entry.run_id, entry.seq))
 
     async def status(self, cycle: Cycle) -> CycleStatus:
@@ -129,9 +134,13 @@ class ClaudeHouse:
                 await asyncio.sleep(0.05)
         return status
 
-    def working(self, engine: Engine | None = None) -> AbstractAsyncContextManager[None]:
-        """A worker in this process."""
-        return working(self.client, self.scope, self.api.url, self.root, self.store, engine)
+    async def balance(self) -> BudgetStatus:
+        """The ledger's status."""
+        return await self._ledger.query(BudgetWorkflow.status)
+
+    def working(self, engine: Engine | None = None, patience: float = PATIENCE) -> AbstractAsyncContextManager[None]:
+        """A worker in this process. patience: seconds for a call."""
+        return working(self.client, self.scope, self.api.url, self.root, self.store, engine, patience)
 
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker in a process of its own, at work. It is for the caller to end."""
@@ -176,8 +185,10 @@ def unbooked(entries: list[Entry], bills: list[Bill]) -> list[str]:
 
 
 @asynccontextmanager
-async def claude_house(client: Client, root: Path, *, staffed: bool = True) -> AsyncIterator[ClaudeHouse]:
-    """A house of its own. staffed: with a worker in this process."""
+async def claude_house(
+    client: Client, root: Path, *, staffed: bool = True, patience: float = PATIENCE
+) -> AsyncIterator[ClaudeHouse]:
+    """A house of its own. staffed: with a worker in this process, which has so many seconds for a call."""
     scope = f"claude-{uuid.uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:
         store = store_in(root)
@@ -185,5 +196,5 @@ async def claude_house(client: Client, root: Path, *, staffed: bool = True) -> A
         house = ClaudeHouse(client, await stack.enter_async_context(fake_api()), store, root, scope)
         house.api.script = as_usual
         if staffed:
-            await stack.enter_async_context(house.working())
+            await stack.enter_async_context(house.working(patience=patience))
         yield house

@@ -30,7 +30,7 @@ async def api() -> AsyncIterator[FakeApi]:
 async def claude(api: FakeApi) -> AsyncIterator[Claude]:
     claude = Claude(SecretStr(KEY), api.url)
     yield claude
-    await claude.close()
+    await claude.aclose()
 
 
 def says(api: FakeApi, answer: Says | Refuses) -> None:
@@ -184,7 +184,7 @@ async def test_an_answer_that_does_not_come_in_time_may_have_been_billed(api: Fa
     try:
         error = await failed(claude)
     finally:
-        await claude.close()
+        await claude.aclose()
     assert error.code is ErrorCode.ANTHROPIC_TIMEOUT
     assert error.code not in COSTS_NOTHING
 
@@ -196,7 +196,7 @@ async def test_an_api_that_is_not_there_costs_nothing(api: FakeApi) -> None:
     try:
         assert (await failed(claude)).code is ErrorCode.ANTHROPIC_ERROR
     finally:
-        await claude.close()
+        await claude.aclose()
 
 
 async def test_an_answer_that_does_not_tell_its_cost_is_an_answer_all_the_same(api: FakeApi, claude: Claude) -> None:
@@ -211,7 +211,7 @@ async def test_a_key_that_is_refused_is_told_without_the_key(api: FakeApi) -> No
     try:
         error = await failed(claude)
     finally:
-        await claude.close()
+        await claude.aclose()
     assert error.code is ErrorCode.ANTHROPIC_AUTH
     assert "sk-wrong-key" not in f"{error!r} {error.__cause__!r} {claude.__dict__}"
 
@@ -219,7 +219,7 @@ async def test_a_key_that_is_refused_is_told_without_the_key(api: FakeApi) -> No
 async def test_a_client_is_closed_with_its_worker(api: FakeApi) -> None:
     claude = Claude(SecretStr(KEY), api.url)
     await claude.answer(QUESTION, 1_000)
-    await claude.close()
+    await claude.aclose()
     with pytest.raises(ResearchError):
         await claude.answer(QUESTION, 1_000)
 

@@ -72,33 +72,6 @@ async def test_what_cost_nothing_is_tried_again_and_a_lost_answer_is_paid_with_i
     assert status.tokens == sum(entry.total_tokens for entry in entries) > house.api.billed
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "words"),
-    [
-        (Refuses(401, "authentication_error"), ErrorCode.ANTHROPIC_AUTH, "ANTHROPIC_API_KEY"),
-        (Refuses(404, "not_found_error", "model: x"), ErrorCode.ANTHROPIC_REQUEST, "model: x"),
-        (
-            Refuses(429, "rate_limit_error", code="enforced_spend_limit_reached"),
-            ErrorCode.ANTHROPIC_SPEND_LIMIT,
-            "spend limit",
-        ),
-        (Says(stop_reason="refusal"), ErrorCode.DESIGN_REFUSED, "refused"),
-    ],
-    ids=["key", "model", "spend-limit", "refusal"],
-)
-async def test_what_nobody_can_mend_by_asking_again_is_asked_once_and_told(
-    house: ClaudeHouse, answer: Says | Refuses, code: ErrorCode, words: str
-) -> None:
-    scripted(house, answer)
-    status = await ended(house, await house.start())
-    assert status.failure
-    assert status.failure.code is code
-    assert words in status.failure.message
-    assert len(house.api.asked) == 1
-    assert unbooked(await house.entries(), house.api.bills) == []
-    assert status.tokens == house.api.billed
-
-
 async def test_a_strategy_is_repaired_until_it_is_one_and_nothing_that_a_model_names_becomes_a_path(
     house: ClaudeHouse,
 ) -> None:

@@ -68,7 +68,7 @@ async def talk() -> AsyncIterator[Talk]:
     async with fake_api() as api:
         claude = Claude(SecretStr(KEY), api.url)
         yield Talk(api, claude)
-        await claude.close()
+        await claude.aclose()
 
 
 def results(message: Message) -> list[tuple[JsonValue, JsonValue, JsonValue]]:

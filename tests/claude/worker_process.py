@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from claude.call import PATIENCE
 from engine.interface import Engine
 from settings import Settings
 from store.cycles import Store
@@ -28,11 +29,17 @@ from .fake_api import KEY
 
 @asynccontextmanager
 async def working(
-    client: Client, queue: str, url: str, root: Path, store: Store, engine: Engine | None = None
+    client: Client,
+    queue: str,
+    url: str,
+    root: Path,
+    store: Store,
+    engine: Engine | None = None,
+    patience: float = PATIENCE,
 ) -> AsyncIterator[None]:
-    """Both workers, all as it is; without an engine the instant one."""
+    """Both workers, all as it is; without an engine the instant one. patience: seconds for a call."""
     settings = Settings(home=root, task_queue=queue, anthropic_api_key=SecretStr(KEY), anthropic_base_url=url)
-    claude = claude_at(settings)
+    claude = claude_at(settings, patience)
     assert claude
     try:
         async with (
@@ -41,7 +48,7 @@ async def working(
         ):
             yield
     finally:
-        await claude.close()
+        await claude.aclose()
 
 
 async def _work(address: str, queue: str, url: str, folder: str) -> None:

@@ -14,8 +14,8 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def ended_cycles() -> tuple[CycleStatus, ...]:
-    """One completed, one rejected, one failed, one cancelled cycle, and one that settles what the first one left, all on
-    the same bars.
+    """One completed, one rejected, one failed, one cancelled cycle, and one that settles what the first one left; all
+    on the same bars.
     """
     limits = GateThresholds()
     assessment = Assessment(
