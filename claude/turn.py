@@ -33,8 +33,8 @@ MAX_RESULTS = 32_000
 """Characters of the results of one answer's tools, together."""
 
 CLOSING = (
-    "This is your last turn: there is money for no other. Call the submit tool now, with the best that you have. "
-    "Without that all the work so far is lost."
+    "Take this for your last turn: there may be no money for another. Call the submit tool now, with the best that you "
+    "have. Without that all the work so far is lost."
 )
 
 log = logging.getLogger("claude")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from client.transcript import transcript_of
 from domain.cycle import Outcome
 from domain.results import Verdict
 from domain.strategy import dump_strategy, load_strategy
@@ -47,6 +48,14 @@ async def test_a_cycle_is_designed_and_assessed_by_claude_and_booked_to_the_toke
         assert {entry.model for entry in entries} == {MODEL}
         assert all(entry.cost for entry in entries)
         assert house.store.get(cycle.id)
+
+        said = (await transcript_of(house.client, cycle.id)).turns
+        assert [(turn.phase, turn.turn, turn.usage) for turn in said] == [
+            (one.asked.phase, one.asked.turn, one.usage) for one in house.api.bills
+        ]
+        assert [one.asked.body["messages"][-1]["content"] for one in house.api.bills[1:3]] == [
+            list(turn.messages[-1].blocks) for turn in said[:2]
+        ]
 
 
 TURNS = [("design", 1), ("design", 2), ("design", 3), ("assess", 1), ("assess", 2)]
