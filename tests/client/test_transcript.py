@@ -26,7 +26,7 @@ def kept(name: str) -> Transcript:
 
 
 def test_a_transcript_has_every_turn_with_its_tools_their_answers_and_its_bill() -> None:
-    transcript = kept("claude_refused")
+    transcript = kept("claude_completed")
     assert [(turn.phase, turn.turn) for turn in transcript.turns] == [
         *(("design", turn) for turn in (1, 2, 3)),
         *(("assess", turn) for turn in (1, 2)),
@@ -44,7 +44,9 @@ def test_a_transcript_has_every_turn_with_its_tools_their_answers_and_its_bill()
             "design, turn 3",
             "calls submit_strategy",
             "assess, turn 1",
-            "assess_refused: Claude refused to assess",
+            "assess, turn 2",
+            "calls submit_assessment",
+            "verdict: poor",
         )
     ]
     assert -1 not in places, places

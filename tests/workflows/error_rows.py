@@ -154,7 +154,6 @@ MODEL_ROWS = [
         1 + 1,
         ("Claude refused to assess", "start the cycle again with another brief"),
         ASSESSING,
-        history="claude_refused",
     ),
     Row(
         "before_the_request",
