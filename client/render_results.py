@@ -107,6 +107,7 @@ def _net_and_gross(result: BacktestResult) -> Table:
 
 def _around(result: BacktestResult) -> Table:
     costs = result.costs
+    taken = "" if costs.total is None else f"{percent(costs.total, 2)} of the capital; "
     table = _table(2)
     table.add_row("Sharpe, 95 % interval", interval(result.sharpe_interval))
     if result.benchmark_return is not None:
@@ -125,8 +126,7 @@ def _around(result: BacktestResult) -> Table:
         )
     table.add_row(
         "Costs",
-        f"{percent(costs.total, 2) + ' of the capital; ' if costs.total is not None else ''}{percent(costs.commission, 4)} commission and "
-        f"{percent(costs.half_spread, 4)} half spread a fill",
+        f"{taken}{percent(costs.commission, 4)} commission and {percent(costs.half_spread, 4)} half spread a fill",
     )
     table.add_row(
         "Luck of the best trial",
