@@ -201,7 +201,7 @@ async def swept(doom: Doom) -> None:
         of_it = [entry.state for entry in entries if entry.operation_id == terminated.id]
         assert of_it == ["settled", "settled", "charged"]
         assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
-        assert rows(house.store, cycle.id) == 1
+        assert (rows(house.store, cycle.id), rows(house.store, terminated.id)) == (1, 1)
 
 
 async def lost(doom: Doom) -> None:
