@@ -52,14 +52,16 @@ def render_training(result: TrainingResult) -> RenderableType:
         "Accuracy",
         f"{percent(result.validation_accuracy)} in validation, {percent(result.train_accuracy)} in train, "
         f"{'classes weighed alike' if result.balanced else 'as the service counts it'} "
-        f"(guessing: {percent(result.chance)})",
+        f"(guessing: {percent(result.chance if result.chance_known else None)})",
     )
     table.add_row(
         "Final Loss", f"{result.train_loss.final:.4f} in train, {result.validation_loss.final:.4f} in validation"
     )
     table.add_row("Kept", f"epoch {result.best_epoch} of {result.epochs}, loss {result.model_loss:.4f}")
-    table.add_row("Guessing", f"loss {number(result.baseline_loss, 4)}")
-    table.add_row("Bars", f"{count(result.bars_used)}, {len(result.features)} features")
+    if result.baseline_loss is not None:
+        table.add_row("Guessing", f"loss {number(result.baseline_loss, 4)}")
+    if result.bars_used is not None:
+        table.add_row("Bars", f"{count(result.bars_used)}, {len(result.features)} features")
     if result.service:
         table.add_row("At the service", f"operation {result.service.operation_id}")
     table.add_row("Took", duration_of(result.seconds))
@@ -70,7 +72,9 @@ def render_figures(result: BacktestResult) -> RenderableType:
     """The backtest's figures, net of costs beside gross, with their doubt and the benchmark."""
     part = result.part
     heading = Text.assemble(
-        ("Backtest Result", "bold"), f"  {part.start:%Y-%m-%d} to {part.end:%Y-%m-%d}, {count(part.bars)} bars"
+        ("Backtest Result", "bold"),
+        f"  {part.start:%Y-%m-%d} to {part.end:%Y-%m-%d}",
+        f", {count(part.bars)} bars" if part.bars is not None else "",
     )
     return _block(heading, Group(_net_and_gross(result), _around(result)))
 
@@ -103,6 +107,7 @@ def _net_and_gross(result: BacktestResult) -> Table:
 
 def _around(result: BacktestResult) -> Table:
     costs = result.costs
+    taken = "" if costs.total is None else f"{percent(costs.total, 2)} of the capital; "
     table = _table(2)
     table.add_row("Sharpe, 95 % interval", interval(result.sharpe_interval))
     if result.benchmark_return is not None:
@@ -121,8 +126,7 @@ def _around(result: BacktestResult) -> Table:
         )
     table.add_row(
         "Costs",
-        f"{percent(costs.total, 2)} of the capital; {percent(costs.commission, 4)} commission and "
-        f"{percent(costs.half_spread, 4)} half spread a fill",
+        f"{taken}{percent(costs.commission, 4)} commission and {percent(costs.half_spread, 4)} half spread a fill",
     )
     table.add_row(
         "Luck of the best trial",

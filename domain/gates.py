@@ -36,8 +36,8 @@ class GateThresholds(Frozen):
 class Check(Frozen):
     """One threshold: what was measured, what it was held against, and the verdict.
 
-    A value that does not exist never passes. One that a service does not tell decides nothing: told is false then, and
-    whoever shows the check says so.
+    A value that does not exist never passes. Where a service does not tell enough to decide, told is false, and whoever
+    shows the check says so: it stops nothing, and proves nothing.
     """
 
     name: str
@@ -48,9 +48,11 @@ class Check(Frozen):
     told: bool = True
 
     def __str__(self) -> str:
-        if not self.told:
-            return f"{self.name} not told by the service, {self.kind.value} {self.bound:.4g}"
         value = "none" if self.value is None else f"{self.value:.4g}"
+        if not self.told:
+            return (
+                f"{self.name} {value}, {self.kind.value} {self.bound:.4g}: the service does not tell enough to decide"
+            )
         return f"{self.name} {value}, {self.kind.value} {self.bound:.4g}"
 
 
@@ -80,7 +82,7 @@ def training_gate(result: TrainingResult, bounds: GateThresholds) -> GateResult:
         decrease = (result.train_loss.initial - result.train_loss.final) / result.train_loss.initial
     return _gate(
         GateName.TRAINING,
-        _at_least(name, result.validation_accuracy, result.chance + bounds.training_min_skill),
+        _accuracy(name, result, bounds.training_min_skill),
         _loss_ratio(result, bounds.training_max_loss_ratio),
         _at_least("train loss decrease", decrease, bounds.training_min_loss_decrease),
     )
@@ -95,6 +97,12 @@ def backtest_gate(result: BacktestResult, bounds: GateThresholds) -> GateResult:
         _at_least("Sharpe ratio", result.sharpe_ratio, bounds.backtest_min_sharpe),
         _at_least("trades", float(result.total_trades), bounds.backtest_min_trades),
     )
+
+
+def _accuracy(name: str, result: TrainingResult, skill: float) -> Check:
+    check = _at_least(name, result.validation_accuracy, result.chance + skill)
+    # Below chance is no skill, whatever the classes' shares are; above it, a common class may do it alone.
+    return check.model_copy(update={"told": False}) if check.passed and not result.chance_known else check
 
 
 def _loss_ratio(result: TrainingResult, bound: float) -> Check:

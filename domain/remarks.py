@@ -175,7 +175,7 @@ _ONE_STRETCH = (
 STRENGTHS = (
     Strength(
         "skill",
-        lambda e: e.training.skill > 0,
+        lambda e: e.training.chance_known and e.training.skill > 0,
         lambda e: (
             f"On the validation part the model's {'balanced ' if e.training.balanced else ''}accuracy is "
             f"{_percent(e.training.validation_accuracy)} (guessing: {_percent(e.training.chance)})."
@@ -191,7 +191,7 @@ STRENGTHS = (
     ),
     Strength(
         "small gap",
-        lambda e: e.training.skill > 0 and e.accuracy_gap <= SMALL_GAP,
+        lambda e: e.training.chance_known and e.training.skill > 0 and e.accuracy_gap <= SMALL_GAP,
         lambda e: (
             f"Accuracy hardly falls from train to validation ({_percent(e.training.train_accuracy)} to "
             f"{_percent(e.training.validation_accuracy)})."

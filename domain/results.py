@@ -115,6 +115,11 @@ class TrainingResult(Frozen):
         return 1 / max(self.classes, 1)
 
     @property
+    def chance_known(self) -> bool:
+        """Whether `chance` is what a model without skill reaches; else it may reach more, with a common class."""
+        return self.task is Task.REGRESSION or self.balanced or bool(self.class_balance)
+
+    @property
     def skill(self) -> float:
         """The validation accuracy above chance, as the training gate counts it."""
         return self.validation_accuracy - self.chance

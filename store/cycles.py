@@ -343,7 +343,7 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
         "memory_snapshot": _storable(status.memory_snapshot),
         "data_sha256": tested.data_sha256 if tested else None,
         "validation_accuracy": training.validation_accuracy if training else None,
-        "validation_skill": training.skill if training else None,
+        "validation_skill": training.skill if training and training.chance_known else None,
         "training_gate_passed": passed.get(GateName.TRAINING),
         "backtested": backtest is not None,
         "sharpe_ratio": backtest.sharpe_ratio if backtest else None,

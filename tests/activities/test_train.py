@@ -1,27 +1,22 @@
 """Promises of the activity `train` on a real server, with real workers and processes."""
 
 import asyncio
-import hashlib
 import os
 import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from job_house import Handle, House
-from process_jobs import EPOCHS, hold, train_job
+from process_jobs import EPOCHS, hold
 from process_watch import gone, stopped, until
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from domain.cycle import StrategyRef
 from engine.handover import TrainWork
-from engine.interface import Progress, TrainJob
+from engine.interface import Progress
 
 HEARD_WITHIN = 2.0
-REAL = "engine.training:run_training"
-STRATEGY = Path(__file__).parent / "long_training.yaml"
 
 
 async def test_heartbeats_tell_the_progress_and_the_result_is_the_engines(house: House) -> None:
@@ -83,26 +78,6 @@ async def test_a_worker_that_shuts_down_hands_its_job_to_the_next_however_often_
     assert (len(given), work.handed_over and work.handed_over.step) == (EPOCHS + 1, f"epoch {EPOCHS - 1} of {EPOCHS}")
 
 
-async def test_after_kill_9_of_the_worker_no_process_is_left_and_another_worker_ends_the_same_training(
-    house: House,
-) -> None:
-    job = real_job(house)
-    with house.worker_process(REAL) as worker:
-        handle = await house.start(job)
-        await until(lambda: bool(checkpoints(house)), patience=120)
-        assert not house.tree()
-        family = psutil.Process(worker.pid).children(recursive=True)
-        worker.kill()
-        await until(lambda: all(gone(process.pid) for process in family))
-    assert not house.tree(), "killed in mid-training"
-    async with house.worker(REAL):
-        result = await handle.result()
-        resumed = house.tree()
-        undisturbed = await house.engine(REAL).train(job.model_copy(update={"cycle_id": "cycle-2"}), lambda _: None)
-    assert len([name for name in resumed if name.endswith("result.json")]) == 1
-    assert (result.model_id, result.epochs) == (undisturbed.model_id, undisturbed.epochs)
-
-
 async def test_a_frozen_worker_that_wakes_after_its_job_was_done_elsewhere_changes_nothing(house: House) -> None:
     hold(house.places, 3).touch()
     with house.worker_process() as worker:
@@ -132,15 +107,3 @@ async def progress_of(handle: Handle) -> Progress | None:
             told: list[Progress] = await description.data_converter.decode(payloads, [Progress])
             return told[0]
     return None
-
-
-def real_job(house: House) -> TrainJob:
-    """A job for the real engine, with epochs enough to be killed among them."""
-    text = STRATEGY.read_bytes()
-    (house.places.strategies / STRATEGY.name).write_bytes(text)
-    strategy = StrategyRef(name=STRATEGY.stem, sha256=hashlib.sha256(text).hexdigest(), path=STRATEGY.name)
-    return train_job().model_copy(update={"strategy": strategy})
-
-
-def checkpoints(house: House) -> list[Path]:
-    return list((house.places.artifacts / "cycle-1").glob(".attempts/*/checkpoint.json"))

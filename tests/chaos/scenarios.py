@@ -2,8 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,7 +209,51 @@ async def swept(doom: Doom) -> None:
         of_it = [entry.state for entry in entries if entry.operation_id == terminated.id]
         assert of_it == ["settled", "settled", "charged"]
         assert (balance.active, balance.waiting, balance.tokens_held) == ((), (), 0)
-        assert rows(house.store, cycle.id) == 1
+        assert (rows(house.store, cycle.id), rows(house.store, terminated.id)) == (1, 1)
+
+
+async def swept_late(doom: Doom) -> None:
+    """The same of a cycle that was terminated while it was being recorded, which the store could not do for a while."""
+    async with _metered(doom) as (house, worker, living):
+        await house.open_ledger(tokens=2 * ENVELOPE)
+        with _nothing_can_be_written(doom.root):
+            terminated, _ = await house.start()
+            await until(lambda: len(house.provider.bills) == sum(house.provider.turns.values()))
+            await _asked_for(terminated, "record")
+            await terminated.terminate("as by a person in the Web UI")
+
+        async def another() -> Cycle:
+            cycle, _ = await house.start(queue=True)
+            await cycle.result()
+            return cycle
+
+        going = await doom.met(worker, another())
+        await living.enter_async_context(house.working())
+        cycle = await asyncio.wait_for(going, PATIENCE)
+        assert differences(await house.calls(), house.provider.bills) == []
+        assert (rows(house.store, cycle.id), rows(house.store, terminated.id)) == (1, 1)
+        kept = house.store.get(terminated.id)
+        assert kept
+        assert kept.outcome is Outcome.COMPLETED
+
+
+@contextmanager
+def _nothing_can_be_written(root: Path) -> Iterator[None]:
+    """Somebody else holds the store's database."""
+    with closing(sqlite3.connect(root / "research.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def _asked_for(cycle: Cycle, activity: str) -> None:
+    """Wait until the cycle has asked for this activity."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            events = [event async for event in cycle.fetch_history_events()]
+            asked = (event.activity_task_scheduled_event_attributes.activity_type.name for event in events)
+            if activity in asked:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def lost(doom: Doom) -> None:

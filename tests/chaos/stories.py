@@ -13,6 +13,7 @@ STORIES: dict[str, Story] = {
         scenarios.cancel_in_engine,
         scenarios.metered,
         scenarios.swept,
+        scenarios.swept_late,
         scenarios.lost,
         scenarios.forgotten,
         at_service.service,

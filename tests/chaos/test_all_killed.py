@@ -43,7 +43,7 @@ class Run(NamedTuple):
     at_once: int
 
 
-SHORT, LONG = Run(3, 1.5, 1), Run(50, 3.0, 2)
+SHORT, LONG = Run(1, 1.5, 1), Run(50, 3.0, 2)
 
 TRIALS = {"trials", "expected_max_sharpe", "deflated_low"}
 """What a backtest says of the earlier ones in its store."""

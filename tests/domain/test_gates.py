@@ -187,9 +187,9 @@ def test_no_result_with_a_figure_that_is_no_number_reaches_a_gate(make: Any, fie
 def test_what_a_service_does_not_tell_decides_nothing_and_is_said_so() -> None:
     result = usual_results.training_at_a_service(validation_accuracy=0.6)
     gate = training_gate(result, GateThresholds())
-    [untold] = [check for check in gate.checks if not check.told]
-    assert (gate.passed, untold.value) == (True, None)
-    assert str(untold) == "loss ratio to guessing not told by the service, at most 1.05"
+    accuracy, ratio = [check for check in gate.checks if not check.told]
+    assert (gate.passed, accuracy.value, ratio.value) == (True, 0.6, None)
+    assert str(ratio) == "loss ratio to guessing none, at most 1.05: the service does not tell enough to decide"
     assert not training_gate(result.model_copy(update={"validation_accuracy": 0.3}), GateThresholds()).passed
 
 

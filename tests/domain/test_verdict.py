@@ -185,6 +185,7 @@ def test_what_a_service_does_not_tell_is_a_weakness_by_name_and_never_promising(
     [untold] = [weakness for weakness in assessment.weaknesses if weakness.startswith("The service does not tell")]
     for figure in ("the loss of guessing", "returns before costs", "buy and hold", "the equity bar by bar"):
         assert figure in untold
+    assert not any("guessing" in strength for strength in assessment.strengths)
     assert not any("undefined %" in word for word in (*assessment.strengths, *assessment.weaknesses))
 
 

@@ -102,7 +102,6 @@ async def test_a_ledger_that_was_ended_holds_cycles_back_until_a_person_restarts
 async def test_the_same_seed_and_snapshot_give_the_same_strategy_model_and_trades(house: House) -> None:
     first = await _designed(house, seed=5)
     again = await _designed(house, seed=5, memory_snapshot=first.memory_snapshot)
-    other = await _designed(house, seed=6, memory_snapshot=first.memory_snapshot)
     assert first.strategy == again.strategy
     assert first.training is not None
     assert again.training is not None
@@ -110,7 +109,6 @@ async def test_the_same_seed_and_snapshot_give_the_same_strategy_model_and_trade
     assert first.backtest is not None
     assert again.backtest is not None
     assert _content(house, first.backtest.trades_path) == _content(house, again.backtest.trades_path)
-    assert other.strategy != first.strategy
 
 
 async def _designed(house: House, **changes: object) -> CycleStatus:
