@@ -126,7 +126,7 @@ def orchestrator_activities(
 
 def claude_at(settings: Settings, patience: float = PATIENCE) -> Claude | None:
     """Claude, where there is a key for it; for the caller to close."""
-    key = settings.anthropic_api_key
+    key = settings.claude_key
     return Claude(key, settings.anthropic_base_url, patience) if key else None
 
 

@@ -75,7 +75,7 @@ def start(
         brief=brief,
         symbol=symbol,
         timeframe=timeframe,
-        designer=(chosen := choose_designer(designer, key_is_set=settings.anthropic_api_key is not None)),
+        designer=(chosen := choose_designer(designer, key_is_set=settings.claude_key is not None)),
         model=choose_model(model, chosen, call.screen.note),
         strategy=strategy,
         seed=seed,
@@ -97,8 +97,8 @@ def choose_designer(asked: str | None, *, key_is_set: bool) -> "DesignerKind":
         raise CommandError(
             ExitCode.CONFIGURATION,
             "configuration",
-            "Claude needs a key, and none is set: ANTHROPIC_API_KEY, in the environment or in .env",
-            "set it, here and for the worker; or `research start --designer offline`, which needs none",
+            "Claude needs a key, and none is set: ANTHROPIC_API_KEY, or the file that ANTHROPIC_API_KEY_FILE names",
+            "set it, here and for the worker (docs/claude.md); or add `--designer offline`, which needs none",
         )
     return designer
 

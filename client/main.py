@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 from client.commands_budget import budget_app
 from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
+from client.commands_doctor import doctor
 from client.commands_hypotheses import hypotheses
 from client.commands_run import dev, worker
 from client.commands_start import start
@@ -68,6 +69,7 @@ app.add_typer(budget_app, name="budget")
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(data_app, name="data")
 app.command("worker")(worker)
+app.command("doctor")(doctor)
 
 
 def run(argv: Sequence[str]) -> int:
