@@ -119,12 +119,13 @@ async def test_a_prompt_that_was_counted_too_low_widens_the_margin_of_the_next(h
     assert unbooked(entries, house.api.bills) == []
 
 
-async def test_an_answer_that_is_larger_than_its_ceiling_is_booked_in_full(house: ClaudeHouse) -> None:
+async def test_an_answer_that_is_larger_than_its_ceiling_is_booked_in_full_and_counted(house: ClaudeHouse) -> None:
     scripted(house, lambda asked: Says(blocks=usual(asked).blocks, usage={"output_tokens": 2 * MOST}))
     status = await ended(house, await house.start({"design_token_cap": 300_000}))
     assert status.outcome is Outcome.COMPLETED
     entries = await house.entries()
     assert entries[0].total_tokens > 2 * entries[0].ceiling == 2 * MOST
+    assert (await house.balance()).overrun_tokens == entries[0].total_tokens - entries[0].ceiling
     assert unbooked(entries, house.api.bills) == []
 
 

@@ -20,6 +20,7 @@ from domain.blinding import figures_of
 from domain.cycle import MAX_BRIEF, Outcome
 from domain.results import Interval
 from domain.strategy import ENGINE_CAPABILITIES, INDICATORS, load_strategy, trainability
+from settings import PROJECT
 from tests.claude.desks import (
     Laboratory,
     backtested,
@@ -61,6 +62,18 @@ def test_an_assessment_begins_with_under_15000_tokens_after_500_cycles(long_hist
     long = strategy() + "".join(f"# {'a remark ' * 20}\n" for _ in range(1_000))
     status = backtested(long_history.kept(long), "cycle-now", hypothesis="相" * 1_000)
     assert bytes_of(long_history.assess(status)) < MOST_TOKENS * BYTES_A_TOKEN
+
+
+def test_the_documentation_tells_how_long_first_prompts_are(long_history: Laboratory, lab: Laboratory) -> None:
+    said = " ".join((PROJECT / "docs" / "claude.md").read_text().split())
+    (told,) = re.findall(r"([\d,]+) bytes to design and ([\d,]+) to assess \(([\d,]+) and ([\d,]+) on an empty", said)
+    brief = "Find whether an oscillator with a trend filter beats chance on EURUSD hours."
+    found = [
+        bytes_of(desk)
+        for each in (long_history, lab)
+        for desk in (each.design(brief), each.assess(backtested(each.kept(strategy(300)))))
+    ]
+    assert found == pytest.approx([int(number.replace(",", "")) for number in told], rel=0.05)
 
 
 def test_a_brief_that_is_too_long_is_cut_and_says_so(lab: Laboratory) -> None:
