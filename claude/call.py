@@ -153,7 +153,7 @@ def at_hand(claude: Claude | None) -> Claude:
     if claude is None:
         raise ResearchError(
             ErrorCode.ANTHROPIC_AUTH,
-            "This worker has no key for the API. Set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE for it, start it again, "
-            "and then the cycle; or start the cycle with --designer offline.",
+            "This worker has no key for the API. Set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE for it, start it "
+            "again, and then the cycle; or start the cycle with --designer offline.",
         )
     return claude

@@ -2,7 +2,7 @@
 
 import typer
 
-from client.exits import ExitCode
+from client.exits import CommandError, ExitCode
 from client.invocation import invocation
 
 
@@ -13,10 +13,17 @@ def doctor(ctx: typer.Context) -> ExitCode:
     server or worker, 1 anything else.
     """
     from client.cycles import talk
-    from client.doctor import examined
+    from client.doctor import examine
     from client.render_doctor import render_looks
 
     call = invocation(ctx)
-    looks = talk(examined(call.settings()))
-    call.screen.show(looks, render_looks(looks))
-    return ExitCode(next((look.exit_code for look in looks if look.exit_code), ExitCode.OK))
+    examined = talk(examine(call.settings()))
+    to_do = examined.to_do
+    if call.screen.is_text or not to_do:
+        call.screen.show(examined, render_looks(examined.looks))
+    if to_do:
+        names = ", ".join(look.name for look in to_do)
+        raise CommandError(
+            ExitCode(to_do[0].exit_code), "to_do", f"to do: {names}", to_do[0].mend, {"examined": examined}
+        )
+    return ExitCode.OK

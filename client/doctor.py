@@ -49,8 +49,19 @@ class Look(Frozen):
     exit_code: int = ExitCode.OK
 
 
-async def examined(settings: Settings) -> tuple[Look, ...]:
-    """Every piece, in the order in which they are to be mended."""
+class Examined(Frozen):
+    """All looks, in the order in which things are to be mended."""
+
+    looks: tuple[Look, ...]
+
+    @property
+    def to_do(self) -> tuple[Look, ...]:
+        """Where something is."""
+        return tuple(look for look in self.looks if look.state is State.TO_DO)
+
+
+async def examine(settings: Settings) -> Examined:
+    """Look at every piece."""
     groups = await asyncio.gather(
         asyncio.to_thread(_home, settings),
         _temporal(settings),
@@ -59,7 +70,7 @@ async def examined(settings: Settings) -> tuple[Look, ...]:
         _backend(settings),
         _claude(settings),
     )
-    return tuple(look for group in groups for look in group)
+    return Examined(looks=tuple(look for group in groups for look in group))
 
 
 def _home(settings: Settings) -> tuple[Look, ...]:

@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from claude.design_tools import TOOLS
 from client.namespace import WANTED
-from tests.claude.fake_api import KEY, FakeApi, Refuses, fake_api
+from tests.claude.fake_api import KEY, Asked, FakeApi, Refuses, fake_api
 from tests.service.fake_ktrdr import fake_ktrdr
 
 NOWHERE = ("--address", "127.0.0.1:1")
@@ -27,7 +27,8 @@ async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeApi]:
 async def examined(command, *options: str):
     """Its exit code, what it found by name, and all that it said."""
     ran = await asyncio.to_thread(command, "doctor", "-o", "json", *options)
-    return ran.code, {look["name"]: look for look in ran.json}, ran.out + ran.err
+    told = ran.json["error"]["examined"] if ran.code else ran.json
+    return ran.code, {look["name"]: look for look in told["looks"]}, ran.out + ran.err
 
 
 async def test_a_house_that_works_is_told_piece_by_piece(reaching):
@@ -47,17 +48,23 @@ async def test_people_read_a_line_a_piece_and_what_to_do(command):
     assert ran.code == 6
     assert "to do     server   no Temporal server answers at 127.0.0.1:1. Start one with `research dev`" in ran.out
     assert "ok        data     " in ran.out
+    assert ran.err.startswith("error: to do: server, store\n")
     assert "not used  claude   no key is set\n" in "\n".join(line.rstrip() for line in ran.out.splitlines())
 
 
 async def test_a_key_that_is_taken_is_seen_by_a_count_which_costs_nothing(command, api, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    counted = []
-    api.count = lambda asked: counted.append(asked.body) or 700
+    counted: list[Asked] = []
+
+    def count(asked: Asked) -> int:
+        counted.append(asked)
+        return asked.tokens
+
+    api.count = count
     _, looks, said = await examined(command, *NOWHERE)
 
     assert (looks["claude"]["state"], api.asked, api.bills) == ("ok", [], [])
-    assert [(body["model"], len(body["tools"])) for body in counted] == [("claude-sonnet-5-5", len(TOOLS))]
+    assert [(asked.body["model"], len(asked.body["tools"])) for asked in counted] == [("claude-sonnet-5-5", len(TOOLS))]
     assert "claude-sonnet-5-5" in looks["claude"]["found"]
     assert KEY not in said
 
