@@ -11,8 +11,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from activities.ended_cycles import MAX_REASON, record_of
-from domain.cycle import AdmissionState, CycleStatus, Outcome, Phase
+from activities.ended_cycles import record_of
+from domain.cycle import MAX_REASON, AdmissionState, CycleStatus, Outcome, Phase
 from domain.errors import ErrorCode
 from domain.ledger import RunRef
 from domain.turns import DesignTurn
