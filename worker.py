@@ -103,15 +103,16 @@ async def engine_worker(
         if isinstance(engine, Remote):
             withdraws: list[Activity] = [WithdrawActivity(engine).withdraw]
             queue = withdrawal_queue(task_queue)
-            await stack.enter_async_context(_jobs_worker(client, queue, withdraws, WITHDRAWALS, patience))
+            await stack.enter_async_context(jobs_worker(client, queue, withdraws, WITHDRAWALS, patience))
         works: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
-        await stack.enter_async_context(_jobs_worker(client, task_queue, works, processes, patience))
+        await stack.enter_async_context(jobs_worker(client, task_queue, works, processes, patience))
         yield
 
 
-def _jobs_worker(
+def jobs_worker(
     client: Client, task_queue: str, activities: Sequence[Activity], at_once: int, patience: timedelta
 ) -> Worker:
+    """A worker of these activities alone, so many at once."""
     return Worker(
         client,
         task_queue=task_queue,

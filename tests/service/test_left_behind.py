@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from activities.control import ControlActivities
 from domain.cycle import Outcome, Phase
 from domain.errors import ErrorCode
 from engine.handover import TrainWork
 from tests.chaos.house import house_in
 from tests.metered.engine import InstantEngine
-from worker import engine_worker
+from worker import SHUTDOWN_PATIENCE, engine_worker, jobs_worker
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .conftest import Bench, left_at
@@ -136,6 +137,7 @@ async def test_a_training_that_takes_too_long_is_ended_with_the_last_attempt_wit
     assert status.failure.code is ErrorCode.TRAINING_SERVICE_UNAVAILABLE
     assert "an attempt took longer than its policy allows" in status.failure.message
     assert "may still run" not in status.failure.message
+    assert len(await stage.asked(cycle, "withdraw")) == 1
     first, second = await stage.asked(cycle, "train")
     bounds = [asked.schedule_to_close_timeout.ToTimedelta() for asked in (first, second)]
     assert bounds[0] == policies.train.schedule_to_close
@@ -202,6 +204,14 @@ async def test_a_cycle_that_is_reset_after_it_was_told_of_its_backtest_goes_on_w
         status = await stage.end_of_run(now)
     assert status.outcome is Outcome.COMPLETED
     assert (stage.ktrdr.starts[operation], stage.ktrdr.deletes.total()) == (1, 0)
+
+
+def test_what_a_job_reports_at_once_is_kept_back_for_less_than_a_beat(temporal_env: WorkflowEnvironment) -> None:
+    config = jobs_worker(
+        temporal_env.client, "some-queue", [ControlActivities(temporal_env.client).request_cancel], 1, SHUTDOWN_PATIENCE
+    ).config()
+    kept_back = {config.get("max_heartbeat_throttle_interval"), config.get("default_heartbeat_throttle_interval")}
+    assert kept_back == {timedelta(seconds=0.05)}
 
 
 def test_what_an_earlier_attempt_told_stays_where_the_next_one_tells_nothing_that_is_understood(bench: Bench) -> None:
