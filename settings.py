@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
@@ -44,9 +45,9 @@ def _content(file: object) -> object:
             content = opened.read(LONGEST_KEY_FILE + 1)
     except (OSError, ValueError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) else None
-        raise ValueError(f"the file cannot be read: {why or 'its name is none'}") from None
+        raise _refused(f"the file cannot be read: {why or 'its name is none'}") from None
     if len(content) > LONGEST_KEY_FILE:
-        raise ValueError(f"the file is longer than {LONGEST_KEY_FILE:,} bytes, and should hold the key alone")
+        raise _refused(f"the file is longer than {LONGEST_KEY_FILE:,} bytes, and should hold the key alone")
     return content.decode(errors="replace").strip()
 
 
@@ -64,6 +65,11 @@ class _ProjectFile(TomlConfigSettingsSource):
                 hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
                 raise ValueError(f"{self.toml_file_path}: there is no setting {key!r}{hint}")
         return super().__call__()
+
+
+def _refused(why: str) -> PydanticCustomError:
+    """A value that does not fit, in these very words; pydantic says "Value error, " before those of a ValueError."""
+    return PydanticCustomError("setting", "{why}", {"why": why})
 
 
 class Settings(BaseSettings):
@@ -144,7 +150,7 @@ class Settings(BaseSettings):
         try:
             GateThresholds.model_validate({(info.field_name or "").replace("_gate_", "_"): value})
         except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"]) from error
+            raise _refused(error.errors()[0]["msg"]) from error
         return value
 
     @field_validator("anthropic_api_key", "anthropic_api_key_file")
@@ -152,9 +158,9 @@ class Settings(BaseSettings):
     def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         """Told here, by the setting's name, and never repeated."""
         if value is not None and not value.get_secret_value():
-            raise ValueError("there is nothing in it")
+            raise _refused("there is nothing in it")
         if value is not None and not all("!" <= character <= "~" for character in value.get_secret_value()):
-            raise ValueError("it has characters that no key has: a key is ASCII on one line, without spaces")
+            raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
         return value
 
     @field_validator("ktrdr_api_url")
@@ -163,17 +169,20 @@ class Settings(BaseSettings):
         """The service's root. The value is never repeated in an error: somebody may have put a password into it."""
         if value is None:
             return None
+        # Here, because only who names a service has any use for it: the client's own reading of an address.
+        from httpx import URL, InvalidURL
+
         try:
             url = urlsplit(value)
-            fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-        except ValueError:
+            fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(URL(value).host)
+        except (ValueError, InvalidURL):
             fits = False
         if not fits or not value.isprintable() or " " in value:
-            raise ValueError("give the service's address as http://HOST:PORT or https://HOST")
+            raise _refused("give the service's address as http://HOST:PORT or https://HOST")
         if url.username is not None or url.password is not None:
-            raise ValueError("take the name and password out of it: KTRDR_API_TOKEN is for what the service asks for")
+            raise _refused("take the name and password out of it: KTRDR_API_TOKEN is for what the service asks for")
         if url.query or url.fragment:
-            raise ValueError("give it without ? and #")
+            raise _refused("give it without ? and #")
         return value.rstrip("/").removesuffix("/api/v1")
 
     @model_validator(mode="after")
@@ -184,11 +193,11 @@ class Settings(BaseSettings):
             ("BACKTEST", self.backtest_start_date, self.backtest_end_date),
         ):
             if (start is None) != (end is None):
-                raise ValueError(f"set both AGENT_{phase}_START_DATE and AGENT_{phase}_END_DATE, or neither")
+                raise _refused(f"set both AGENT_{phase}_START_DATE and AGENT_{phase}_END_DATE, or neither")
             if start and end and start >= end:
-                raise ValueError(f"AGENT_{phase}_END_DATE is not after AGENT_{phase}_START_DATE")
+                raise _refused(f"AGENT_{phase}_END_DATE is not after AGENT_{phase}_START_DATE")
         if self.training_end_date and self.backtest_start_date and self.backtest_start_date <= self.training_end_date:
-            raise ValueError(
+            raise _refused(
                 "AGENT_BACKTEST_START_DATE is not after AGENT_TRAINING_END_DATE: nothing may be tested on what it was "
                 "trained on"
             )

@@ -43,10 +43,15 @@ from settings import Settings
 from store.cycles import Store
 from store.strategies import StrategyFiles
 from workflows.budget import BudgetWorkflow
+from workflows.jobs import withdrawal_queue
 from workflows.research_cycle import ResearchCycleWorkflow
 
 SHUTDOWN_PATIENCE = timedelta(seconds=5)
 """How long activities may go on after SIGTERM before they are cancelled and picked up by another worker."""
+
+AT_ONCE = timedelta(seconds=0.05)
+"""How long the worker of engine jobs keeps a heartbeat back. A backtest's id, which the service gives, is told by one:
+of a worker that is killed before it is out nobody knows what runs there. The regular beats are not closer for it."""
 
 STICKY_TIMEOUT = timedelta(seconds=1)
 """A killed worker leaves its cached workflows silent for this long."""
@@ -54,6 +59,9 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 JOBS_AT_SERVICE = 10
 """How many jobs one worker has waiting at a service. To wait takes no process and little memory, and the service says
 itself when it has no free worker; but each of them polls and beats."""
+
+WITHDRAWALS = 10
+"""How many operations one worker ends at a time."""
 
 PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "annotated_types", "workflows")
 
@@ -85,24 +93,37 @@ def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]
     )
 
 
-def engine_activities(engine: Engine) -> list[Activity]:
-    """Training and backtest, and for an engine elsewhere their withdrawal."""
-    activities: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
-    return [*activities, WithdrawActivity(engine).withdraw] if isinstance(engine, Remote) else activities
+@asynccontextmanager
+async def engine_worker(
+    client: Client, task_queue: str, engine: Engine, processes: int, patience: timedelta = SHUTDOWN_PATIENCE
+) -> AsyncIterator[None]:
+    """Work on training and backtest, on a task queue of their own, so many jobs at once; and for an engine elsewhere on
+    their withdrawal, which waits for none of them. patience: how long they may go on when the block ends.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if isinstance(engine, Remote):
+            withdraws: list[Activity] = [WithdrawActivity(engine).withdraw]
+            queue = withdrawal_queue(task_queue)
+            await stack.enter_async_context(jobs_worker(client, queue, withdraws, WITHDRAWALS, patience))
+        works: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
+        await stack.enter_async_context(jobs_worker(client, task_queue, works, processes, patience))
+        yield
 
 
-def engine_worker(client: Client, task_queue: str, engine: Engine, processes: int) -> Worker:
-    """The worker of training and backtest, on a task queue of its own: so many jobs at once."""
+def jobs_worker(
+    client: Client, task_queue: str, activities: Sequence[Activity], at_once: int, patience: timedelta
+) -> Worker:
+    """A worker of these activities alone, so many at once."""
     return Worker(
         client,
         task_queue=task_queue,
-        activities=engine_activities(engine),
-        max_concurrent_activities=processes,
+        activities=activities,
+        max_concurrent_activities=at_once,
         # One request for work at a time: while this process is frozen, each of them would swallow an attempt.
         max_concurrent_activity_task_polls=1,
-        max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
-        default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
-        graceful_shutdown_timeout=SHUTDOWN_PATIENCE,
+        max_heartbeat_throttle_interval=AT_ONCE,
+        default_heartbeat_throttle_interval=AT_ONCE,
+        graceful_shutdown_timeout=patience,
     )
 
 

@@ -18,15 +18,26 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter
 
 from activities.ended_runs import HistoryReader, HistoryUnreadable, event_time, what_breaks_is_unreadable
-from domain.cycle import Admission, AdmissionState, CycleRequest, CycleStatus, Failure, Outcome, Phase, PhaseTiming
+from domain.cycle import (
+    MAX_REASON,
+    Admission,
+    AdmissionState,
+    CycleRequest,
+    CycleStatus,
+    Failure,
+    Outcome,
+    Phase,
+    PhaseTiming,
+)
 from domain.errors import ErrorCode
 from domain.gates import backtest_gate, training_gate
 from domain.ledger import RunRef
 from domain.results import BacktestResult, TrainingResult
 from domain.turns import AssessAnswer, DesignAnswer
+from engine.interface import Operation, Progress
 
-MAX_REASON = 500
-"""Characters that are kept of the reason that was given to "Terminate"."""
+WORK = ("train", "backtest")
+"""The activities whose work a service may do, which nobody ends for a cycle that can do nothing any more."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -54,6 +65,13 @@ async def record_of(events: Sequence[HistoryEvent], run: RunRef, converter: Data
         return None
 
 
+class _Word(BaseModel):
+    """Of what an attempt at such work is given, or tells last: what runs for it at a service."""
+
+    handed_over: Progress | None = None
+    operation: Operation | None = None
+
+
 class _Story:
     """A history, read from its first event to its last."""
 
@@ -65,6 +83,7 @@ class _Story:
         self._timings: list[PhaseTiming] = []
         self._found: dict[str, object] = {}
         self._own_record: CycleStatus | None = None
+        self._left: Operation | None = None
 
     async def told(self) -> CycleStatus | None:
         """The record. Raises whatever breaks in what every record needs."""
@@ -73,7 +92,7 @@ class _Story:
         for event in self._events:
             await self._read(event)
         phase = self._timings[-1].phase if self._timings else Phase.QUEUED
-        how = _how(last, phase, event_time(self._events[0]))
+        how = _how(last, phase, event_time(self._events[0]), self._left)
         if how is None or self._own_record is not None:
             return self._own_record if how else None
         if phase is not Phase.QUEUED:
@@ -103,6 +122,7 @@ class _Story:
         return {}
 
     async def _read(self, event: HistoryEvent) -> None:
+        await self._follow(event)
         match event.WhichOneof("attributes"):
             case "upsert_workflow_search_attributes_event_attributes":
                 found = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
@@ -122,6 +142,30 @@ class _Story:
             case "activity_task_completed_event_attributes":
                 done = event.activity_task_completed_event_attributes
                 await self._keep(self._asked.get(done.scheduled_event_id, ""), done.result)
+
+    async def _follow(self, event: HistoryEvent) -> None:
+        """What is left at a service: as the last attempt was told of it, or told itself, until it has ended."""
+        match event.WhichOneof("attributes"):
+            case "activity_task_scheduled_event_attributes":
+                asked = event.activity_task_scheduled_event_attributes
+                activity, said = asked.activity_type.name, asked.input
+            case "activity_task_failed_event_attributes":
+                failed = event.activity_task_failed_event_attributes
+                activity = self._asked.get(failed.scheduled_event_id, "")
+                said = failed.failure.application_failure_info.details
+            case "activity_task_timed_out_event_attributes":
+                silent = event.activity_task_timed_out_event_attributes
+                activity = self._asked.get(silent.scheduled_event_id, "")
+                said = silent.failure.timeout_failure_info.last_heartbeat_details
+            case "activity_task_completed_event_attributes":
+                done = event.activity_task_completed_event_attributes
+                if self._asked.get(done.scheduled_event_id) in (*WORK, "withdraw"):
+                    self._left = None
+                return
+            case _:
+                return
+        if activity in WORK and said.payloads and (word := await self._value(said, _Word)):
+            self._left = word.operation or (word.handed_over.operation if word.handed_over else None) or self._left
 
     def _enter(self, word: bytes, at: datetime) -> None:
         with suppress(ValueError):
@@ -157,18 +201,20 @@ class _Story:
             return None
 
 
-def _how(last: HistoryEvent, phase: Phase, started_at: datetime) -> dict[str, object] | None:
+def _how(last: HistoryEvent, phase: Phase, started_at: datetime, left: Operation | None) -> dict[str, object] | None:
     """Outcome, reason and failure by a history's last event; None where the cycle was not ended from outside."""
+    there = f" Operation {left.id} may still run at the service: end it there." if left else ""
     match last.WhichOneof("attributes"):
         case "workflow_execution_terminated_event_attributes":
             given = last.workflow_execution_terminated_event_attributes.reason[:MAX_REASON]
-            return {"outcome": Outcome.CANCELLED, "reason": f"terminated: {given or 'no reason given'}"}
+            said = f"terminated: {given or 'no reason given'}"
+            return {"outcome": Outcome.CANCELLED, "reason": f"{said}.{there}" if there else said}
         case "workflow_execution_timed_out_event_attributes":
             lived = (event_time(last) - started_at).total_seconds()
             message = (
                 f"the server ended the cycle after {lived:,.0f} s, since it lived longer than a cycle may. What it had "
                 "found by then is kept. See that a worker runs (`research worker`) and start the cycle again; "
-                "RESEARCH_POLICIES__LIFE lets cycles live longer"
+                f"RESEARCH_POLICIES__LIFE lets cycles live longer{'.' + there if there else ''}"
             )
             failure = Failure(phase=phase, code=ErrorCode.INTERNAL_ERROR, message=message)
             return {"outcome": Outcome.FAILED, "reason": message, "failure": failure}

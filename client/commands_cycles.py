@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from domain.cycle import CycleStatus
     from settings import Settings
 
-CycleArgument = Annotated[str | None, typer.Argument(help="A cycle's id. [default: what is active]", metavar="[CYCLE]")]
+
+def _named(cycle: str | None) -> str | None:
+    """An id, where one is given: an empty one, as of a variable that is not set, must not stand for what is active."""
+    if cycle is not None and not cycle.strip():
+        raise usage("the cycle's id is empty", "name the cycle, or leave it out; `research list` shows the ids")
+    return cycle
+
+
+CycleArgument = Annotated[
+    str | None, typer.Argument(help="A cycle's id. [default: what is active]", metavar="[CYCLE]", callback=_named)
+]
 DEFAULT_REASON = "research cancel"
 
 
@@ -70,7 +80,7 @@ def list_cycles(
 
 def show(
     ctx: typer.Context,
-    cycle: Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE")],
+    cycle: Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE", callback=_named)],
     transcript: Annotated[
         bool, typer.Option("--transcript", help="What the cycle and its model said to each other, instead.")
     ] = False,
@@ -115,7 +125,9 @@ def cancel(
             f"`research show {cycle_id}` tells how",
         )
     answer = Cancelled(cycle_id=cycle_id, ended=ended, stopped_in=found.stopped_in if found else None)
-    if found is None or outcome is None:
+    if found is None and ended:
+        told = f"{cycle_id} has ended, and no worker tells how; `research show {cycle_id}` tells what is recorded"
+    elif found is None or outcome is None:
         told = f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends"
     else:
         phase = f" in {found.stopped_in.value}" if found.stopped_in else ""

@@ -235,7 +235,7 @@ async def only_active(client: Client) -> str:
 
 async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[CycleStatus | None, bool]:
     """Ask a cycle to end, and wait for it, 15 s at most. Its status then, None where no worker tells it, and whether it
-    has ended; if not, it still stops what it does, or waits to be recorded.
+    has ended; if not, it still stops what it does, or waits to be recorded. The cancel was sent in any case.
     """
     handle = client.get_workflow_handle(cycle_id)
     description = await describe(handle)
@@ -250,15 +250,15 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[Cycl
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         raise _not_cancellable(cycle_id, await pinned.describe()) from error
-    try:
+    ended = False
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_PATIENCE):
             while (await pinned.describe()).status is WorkflowExecutionStatus.RUNNING:
                 await asyncio.sleep(0.1)
-    except TimeoutError:
-        with contextlib.suppress(CommandError):
-            return await _ask(pinned), False
-        return None, False
-    return await _ask(pinned), True
+            ended = True
+    with contextlib.suppress(CommandError):
+        return await _ask(pinned), ended
+    return None, ended
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:

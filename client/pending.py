@@ -16,7 +16,7 @@ from engine.interface import Progress
 if TYPE_CHECKING:
     from temporalio.converter import DataConverter
 
-ENGINE_ACTIVITIES = frozenset({"train", "backtest"})
+ENGINE_ACTIVITIES = frozenset({"train", "backtest", "withdraw"})
 MAX_FAILURE_TEXT = 500
 
 

@@ -17,6 +17,9 @@ CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 """The name of a cycle's workflow on the server."""
 
 MAX_BRIEF = 8_000
+MAX_REASON = 500
+"""Characters that are kept of why somebody ended a cycle, and of what was left running then."""
+
 MAX_TOKENS = 10**12
 """More than any call can use, or any day allow: what says more is broken."""
 

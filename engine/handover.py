@@ -19,13 +19,13 @@ class Handover(Frozen):
     handed_over: Progress | None = Field(None, description="what the stopped attempt told last")
 
     def after(self, details: Sequence[Any]) -> Self:
-        """The same work with what a stopped attempt handed over. Nothing, where another version's worker told it in
-        another form.
+        """The same work with what a stopped attempt told last. What an earlier one told stays where this one told
+        nothing, or, as a worker of another version, in another form.
         """
         try:
-            told = Progress.model_validate(details[0]) if details else None
+            told = Progress.model_validate(details[0]) if details else self.handed_over
         except ValidationError:
-            told = None
+            return self
         return self.model_copy(update={"handed_over": told})
 
 

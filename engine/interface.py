@@ -52,10 +52,14 @@ class BacktestJob(Frozen):
 
 
 class Operation(Frozen):
-    """A job at a service: its id there, and how often the service has lost it before."""
+    """A job at a service: its id there, and how often the service has lost it before.
+
+    unclear: the service was asked to begin it and has not answered, so that it may run, or not, or begin later.
+    """
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     lost: int = Field(0, ge=0)
+    unclear: bool = False
 
 
 class Progress(Frozen):

@@ -6,13 +6,10 @@ from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from domain.cycle import Failure, Outcome, Phase
+    from domain.cycle import MAX_REASON, Failure, Outcome, Phase
     from domain.errors import ErrorCode
     from workflows.failures import CycleFailed
     from workflows.jobs import LeftRunning
-
-MAX_REASON = 500
-"""Characters that are kept of a cancel's reason, and of what was left running."""
 
 
 class Stop(Exception):

@@ -24,7 +24,16 @@ with workflow.unsafe.imports_passed_through():
 R = TypeVar("R")
 H = TypeVar("H", bound=Handover)
 
-_DIED = frozenset({TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE})
+_DIED = {TimeoutType.HEARTBEAT: "TemporalTimeout:Heartbeat", TimeoutType.START_TO_CLOSE: "TemporalTimeout:StartToClose"}
+"""Timeouts of one attempt, after which another may be made, as a policy names them."""
+
+_LEAST = timedelta(seconds=1)
+"""What the last attempt has where all together have no time left: the server then ends it, and says so."""
+
+
+def withdrawal_queue(engine_queue: str) -> str:
+    """Where operations at a service are ended, so that a cancel waits for nobody's training to leave a place free."""
+    return f"{engine_queue}-withdrawals"
 
 
 class LeftRunning(Exception):
@@ -41,7 +50,7 @@ async def finished(
     summary: str,
     pause: Callable[[CycleFailed, timedelta], Awaitable[None]],
 ) -> R:
-    """The work's result. Raises CycleFailed, LeftRunning, or the cancel as it came.
+    """The work's result. Raises CycleFailed, LeftRunning, or CancelledError, also if the result came with the cancel.
 
     An attempt whose worker shut down in an orderly way counts as none, so that no number of restarts fails a cycle.
     withdrawal: how the work is ended at a service where no attempt is there to do it. pause: waits so long, after this
@@ -50,15 +59,15 @@ async def finished(
     failed = 0
     give_up = workflow.now() + policy.schedule_to_close
     while True:
+        options = policy.one_attempt(max(give_up - workflow.now(), _LEAST))
+        attempt = workflow.start_activity(
+            activity, work, result_type=result_type, task_queue=task_queue, summary=summary, **options
+        )
         try:
-            result: R = await workflow.execute_activity(
-                activity, work, result_type=result_type, task_queue=task_queue, summary=summary, **policy.one_attempt()
-            )
+            return await _outcome(attempt)
         except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
             work = _handed_on(work, error)
-            if _cancelled():
+            if is_cancelled_exception(error) or _cancelled():
                 await _ended(activity, work, error, withdrawal, task_queue)
                 raise asyncio.CancelledError from error
             if _counts_as_none(error):
@@ -66,15 +75,43 @@ async def finished(
             failed += 1
             failure, delay = failure_of(error, activity), policy.pause(failed)
             last = failed == policy.attempts or workflow.now() + delay > give_up
-            if last or not _may_be_tried_again(error):
-                raise failure from error
+            if last or not _may_be_tried_again(error, policy):
+                raise await _given_up(failure, activity, work, error, withdrawal, task_queue) from error
             try:
                 await pause(failure, delay)
             except asyncio.CancelledError:
                 await _ended(activity, work, error, withdrawal, task_queue)
                 raise
-        else:
-            return result
+
+
+async def _outcome(attempt: workflow.ActivityHandle[R]) -> R:
+    """What becomes of an attempt, heard also where a cancel comes in the same moment: it may leave something behind.
+
+    Raises ActivityError, or CancelledError where it had its result by then.
+    """
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+        attempt.cancel()
+        await attempt
+        raise
+
+
+async def _given_up(
+    failure: CycleFailed, activity: str, work: Handover, error: ActivityError, policy: ActivityPolicy, task_queue: str
+) -> CycleFailed:
+    """The failure, after which nobody will go on with the work: what a silent attempt has left at a service is ended.
+
+    An attempt that failed by itself has seen to that, or has said what may still run.
+    """
+    if not isinstance(error.cause, ActivityTimeout):
+        return failure
+    try:
+        await _ended(activity, work, error, policy, task_queue)
+    except LeftRunning as left:
+        return CycleFailed(failure.code, f"{failure.message} But {left}.")
+    return failure
 
 
 def _handed_on(work: H, error: ActivityError) -> H:
@@ -92,10 +129,12 @@ def _counts_as_none(error: ActivityError) -> bool:
     return handed_over or cut_by_reset(error)
 
 
-def _may_be_tried_again(error: ActivityError) -> bool:
+def _may_be_tried_again(error: ActivityError, policy: ActivityPolicy) -> bool:
     if isinstance(error.cause, ActivityTimeout):
-        return error.cause.type in _DIED
-    return isinstance(error.cause, ApplicationError) and not error.cause.non_retryable
+        return error.cause.type in _DIED and _DIED[error.cause.type] not in policy.not_retried
+    if isinstance(error.cause, ApplicationError):
+        return not error.cause.non_retryable and error.cause.type not in policy.not_retried
+    return False
 
 
 def _cancelled() -> bool:
@@ -110,6 +149,8 @@ async def _ended(activity: str, work: Handover, error: ActivityError, policy: Ac
         raise LeftRunning(f"{activity} {error.cause.message}") from error
     if work.handed_over is None or (operation := work.handed_over.operation) is None:
         return
+    if is_cancelled_exception(error) and error.started_event_id:
+        return  # A worker had the attempt, which has ended what it was given.
     left: list[str] = []
 
     async def withdraw() -> None:
@@ -117,7 +158,7 @@ async def _ended(activity: str, work: Handover, error: ActivityError, policy: Ac
             await workflow.execute_activity(
                 "withdraw",
                 operation,
-                task_queue=task_queue,
+                task_queue=withdrawal_queue(task_queue),
                 summary=f"end operation {operation.id} at the service",
                 **policy.options(),
             )
@@ -132,4 +173,7 @@ async def _ended(activity: str, work: Handover, error: ActivityError, policy: Ac
 def _why(operation: Operation, error: ActivityError) -> str:
     if isinstance(error.cause, ApplicationError) and error.cause.type == LEFT_RUNNING:
         return error.cause.message
-    return f"operation {operation.id} may still run at the service: no worker could be asked to end it"
+    return (
+        f"operation {operation.id} may still run at the service: no worker could be asked to end it. End it there, "
+        "and see that a worker with KTRDR_API_URL runs (`research worker`)"
+    )

@@ -49,10 +49,14 @@ class ActivityPolicy(Frozen):
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
-    def one_attempt(self) -> ActivityOptions:
-        """The same without a second attempt: for what is paid for by attempt, by the workflow."""
+    def one_attempt(self, left: timedelta | None = None) -> ActivityOptions:
+        """The same without a second attempt: for work whose attempts the workflow makes itself, since it pays for each
+        or hands on what the last one told. left: of the time that all of them have together; None: the whole of it.
+        """
         options = self.options()
         options["retry_policy"] = RetryPolicy(maximum_attempts=1)
+        if left is not None:
+            options["schedule_to_close_timeout"] = left
         return options
 
     def pause(self, failed: int) -> timedelta:

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 with workflow.unsafe.imports_passed_through():
     from domain.cycle import (
         CYCLE_WORKFLOW,
+        MAX_REASON,
         Admission,
         AdmissionState,
         CycleResult,
@@ -32,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.conversation import converse
     from workflows.cycle_input import CycleInput
     from workflows.details import current_details
-    from workflows.endings import MAX_REASON, Ending, Stop
+    from workflows.endings import Ending, Stop
     from workflows.failures import CycleFailed, call, undisturbed
     from workflows.funds import Funds
     from workflows.jobs import LeftRunning, finished
@@ -245,6 +246,7 @@ class ResearchCycleWorkflow:
             await workflow.sleep(delay, summary=f"before the next attempt, after {failure.code.value}")
         finally:
             self._retry = None
+            self._show()
 
     async def _engine(self, activity: str, work: Handover, result_type: type[R], policy: ActivityPolicy) -> R:
         if self._funds.stale:

@@ -4,10 +4,11 @@ An answer is the text of a stranger. It is bounded before it comes here, and not
 plain: one line, printable, short.
 """
 
+import math
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 OPERATION_ID = r"^[A-Za-z0-9_.:-]{1,200}$"
@@ -19,6 +20,10 @@ MAX_TEXT = 500
 
 class Away(Exception):
     """No usable answer: refused, dropped, an error of the service's own, or half an answer. A later try may succeed."""
+
+
+class Unreached(Away):
+    """The same, where nothing of the request can have come to the service."""
 
 
 class Broken(Exception):
@@ -59,11 +64,31 @@ class BacktestStarted(Answer):
     operation_id: str = Field(pattern=OPERATION_ID)
 
 
-class OperationProgress(Answer):
-    """How far it is."""
+def _if_text(value: object) -> object:
+    return value if isinstance(value, str) else None
 
-    percentage: float = Field(0.0, ge=0, le=100)
-    current_step: str | None = None
+
+def _if_number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    bounded = float(min(max(value, 0), 100))
+    return None if math.isnan(bounded) else bounded
+
+
+def _if_object(value: object) -> object:
+    return value if isinstance(value, dict) else None
+
+
+_Text = Annotated[str | None, BeforeValidator(_if_text)]
+
+
+class OperationProgress(Answer):
+    """How far it is. This is only shown, so that nothing in it is refused: what is no such thing counts as not told,
+    and a percentage out of bounds as the bound.
+    """
+
+    percentage: Annotated[float | None, BeforeValidator(_if_number)] = None
+    current_step: _Text = None
 
 
 class Operation(Answer):
@@ -71,8 +96,8 @@ class Operation(Answer):
 
     operation_id: str
     status: Status
-    progress: OperationProgress | None = None
-    error_message: str | None = None
+    progress: Annotated[OperationProgress | None, BeforeValidator(_if_object)] = None
+    error_message: _Text = None
 
 
 class OperationAnswer(Answer):
@@ -87,10 +112,11 @@ def read(answer: type[A], content: bytes) -> A:
     try:
         return answer.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
+        # Once: every error brings a copy of what it is about, up to the whole answer.
+        errors = error.errors(include_url=False, include_context=False)[:3]
+        if errors[0]["type"] == "json_invalid":
             raise Away(f"half an answer: {plain(content.decode(errors='replace'), 80) or 'nothing at all'}") from None
-        raise Broken("; ".join(_named(each) for each in error.errors(include_url=False)[:3])) from None
+        raise Broken("; ".join(_named(each) for each in errors)) from None
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:

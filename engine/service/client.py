@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from engine.service.answers import (
     Operation,
     OperationAnswer,
     TrainingStarted,
+    Unreached,
     plain,
     read,
 )
@@ -28,6 +30,10 @@ PATIENCE: Final = 30.0
 
 MAX_ANSWER: Final = 1_000_000
 """Bytes of an answer that are read. A longer one is refused."""
+
+WHOLE_SECRET: Final = 8
+"""Characters from which on a token is taken out of whatever it stands in. A shorter one is so only where it stands
+alone: it may be a piece of a word that we need."""
 
 _TRIES: Final = 3
 _PAUSE: Final = 0.5
@@ -53,13 +59,14 @@ class Service:
 
     def __init__(self, url: str, token: SecretStr | None = None, *, patience: float = PATIENCE) -> None:
         """Raises ValueError for a token that no header can carry."""
-        self._token = token.get_secret_value() if token else ""
-        if not all("!" <= character <= "~" for character in self._token):
+        secret = token.get_secret_value() if token else ""
+        if not all("!" <= character <= "~" for character in secret):
             raise ValueError("KTRDR_API_TOKEN has characters that a header cannot carry: it is ASCII without spaces")
+        self._secret = _spellings(secret) if secret else None
         self.url = url.rstrip("/")
         self._patience = patience
         self._http = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._token}"} if token else {}),
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {secret}"} if secret else {}),
             timeout=patience,
             follow_redirects=False,
             trust_env=False,  # no proxy, no credentials that the settings do not name
@@ -98,8 +105,11 @@ class Service:
             )
         return answer.data, content
 
-    async def delete(self, operation_id: str, reason: str) -> str | None:
-        """End an operation, in three tries; None once it has ended or is unknown, else what came back last."""
+    async def delete(self, operation_id: str, reason: str, *, unclear: bool = False) -> str | None:
+        """End an operation, in three tries; None once it has ended or is unknown, else what came back last.
+
+        unclear: whether its start was not answered. Where it is unknown it may then still come to be, and is not ended.
+        """
         last = None
         for number in range(_TRIES):
             if number:
@@ -110,9 +120,11 @@ class Service:
             except (Away, Slow, Broken) as error:
                 last = str(error)
                 continue
-            if status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
-                return None
             last = f"HTTP {status}: {self._detail(content)}"
+            if status == HTTPStatus.NOT_FOUND and unclear:
+                last += ". Its start was not answered, so that it may begin yet"
+            elif status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
+                return None
         return last
 
     async def _start(self, what: str, body: Body) -> bytes:
@@ -122,7 +134,7 @@ class Service:
         return self._checked(status, content)
 
     async def _ask(self, method: str, path: str, patience: float, body: Body | None = None) -> tuple[int, bytes]:
-        """The status and the whole body, whatever they are. Raises Away, Slow, Broken (too long)."""
+        """The status and the whole body, whatever they are, without the token. Raises Away, Slow, Broken (too long)."""
         content = bytearray()
         try:
             async with (
@@ -135,13 +147,17 @@ class Service:
                         if response.is_success:
                             raise Broken(f"the answer is longer than {MAX_ANSWER:,} bytes")
                         break
-                return response.status_code, bytes(content)
-        except httpx.ConnectTimeout:
-            raise Away("no connection in time") from None
+                return response.status_code, self._masked(bytes(content))
+        except (httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise Unreached("no connection in time") from None
         except (TimeoutError, httpx.TimeoutException):
             raise Slow(f"no answer within {patience:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Away(self._shown(str(error) or type(error).__name__)) from None
+        except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+            raise Unreached(self._named(error)) from None
+        except (httpx.InvalidURL, ValueError) as error:  # such as a host that is no name, which httpx finds only here
+            raise Unreached(f"{self._named(error)}. It cannot be called under KTRDR_API_URL: correct that") from None
+        except httpx.HTTPError as error:
+            raise Away(self._named(error)) from None
 
     def _checked(self, status: int, content: bytes) -> bytes:
         """The body of a success. Raises Away for what may pass, Declined for what will not."""
@@ -166,7 +182,21 @@ class Service:
             whole = json.loads(text)
             detail = whole.get("detail", whole) if isinstance(whole, dict) else whole
             text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-        return self._shown(text) or "without a word"
+        return plain(text) or "without a word"
 
-    def _shown(self, text: str) -> str:
-        return plain(text.replace(self._token, "***") if self._token else text)
+    def _named(self, error: Exception) -> str:
+        """The error in its words, in which there may be some of the service's."""
+        return plain(self._masked(str(error).encode(errors="replace")).decode()) or type(error).__name__
+
+    def _masked(self, content: bytes) -> bytes:
+        return self._secret.sub(b"***", content) if self._secret else content
+
+
+def _spellings(token: str) -> re.Pattern[bytes]:
+    """The token as it is, and as URLs and JSON may have it, also JSON inside JSON."""
+    each = "".join(
+        rf"(?:{re.escape(one)}|(?i:%{ord(one):02x})|\\{{1,8}}(?:{re.escape(one)}|(?i:u00{ord(one):02x})))"
+        for one in token
+    )
+    alone = len(token) < WHOLE_SECRET
+    return re.compile((rf"(?<![A-Za-z0-9_]){each}(?![A-Za-z0-9_])" if alone else each).encode())

@@ -15,7 +15,7 @@ from engine.embedded import job_hash
 from engine.interface import BacktestJob, Operation, Places, Progress, Report, TrainJob
 from engine.service.answers import Broken
 from engine.service.client import Service
-from engine.service.following import BACKTEST, TRAINING, Following, broken
+from engine.service.following import BACKTEST, TRAINING, UNTOLD, Following, broken
 from engine.service.periods import NamedPeriods, Periods, periods_of
 from engine.service.results import INITIAL_CAPITAL, backtest_result, training_result
 from engine.strategy_file import kept_strategy
@@ -102,7 +102,10 @@ class ServiceEngine:
 
     async def withdraw(self, operation: Operation) -> str | None:
         """End an operation at the service; None once it has ended there, else what the service answered last."""
-        return await self._service.delete(operation.id, "the research cycle that began it was cancelled")
+        if operation.id == UNTOLD:
+            return "nothing, as its start was not answered and only the service knows its id. Look for it there"
+        reason = "the research cycle that began it was cancelled"
+        return await self._service.delete(operation.id, reason, unclear=operation.unclear)
 
     def _prepared(self, job: TrainJob | BacktestJob) -> tuple[Strategy, Periods]:
         """The strategy, which the service reads by its name from the same folder, and the days to use."""

@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from domain.results import BacktestResult, Costs, LossCurve, PartName, ServiceRun, Task, TrainingResult
 from domain.strategy import RegimeLabels, Strategy
@@ -34,8 +35,20 @@ _TOLERANCE: Final = 0.05
 _ROUNDING: Final = 1e-4
 _SECONDS_PER_YEAR: Final = 365.25 * 86_400
 
+MAX_CLASSES: Final = 16
+"""The most classes whose shares are read."""
+
+
+def _of_few(value: object) -> object:
+    """Before its values are looked at: each wrong one of many would cost an error of its own."""
+    if isinstance(value, dict) and len(value) > MAX_CLASSES:
+        raise PydanticCustomError("too_many", "There should be at most {most} classes", {"most": MAX_CLASSES})
+    return value
+
+
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .-]{1,64}$")]
+_Shares = Annotated[dict[_ClassName, _Fraction] | None, BeforeValidator(_of_few)]
 
 
 class _TrainingMetrics(Answer):
@@ -48,7 +61,7 @@ class _TrainingMetrics(Answer):
     balanced_train_accuracy: _Fraction | None = None
     balanced_val_accuracy: _Fraction | None = None
     baseline_loss: float | None = None
-    class_balance: dict[_ClassName, _Fraction] | None = Field(None, max_length=16)
+    class_balance: _Shares = None
 
 
 class _TrainingSummary(Answer):
@@ -62,7 +75,9 @@ class _Epoch(Answer):
 
 
 class _Epochs(Answer):
-    epochs: list[_Epoch] = Field(min_length=1)
+    """fail_fast, as there may be very many, and each wrong one would cost errors of its own."""
+
+    epochs: list[_Epoch] = Field(min_length=1, fail_fast=True)
 
 
 class _TrainingData(Answer):

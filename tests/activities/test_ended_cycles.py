@@ -1,21 +1,25 @@
 """What the sweep records of a cycle that was ended from outside: all that its history tells, whatever it looks like."""
 
 import copy
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from activities.ended_cycles import MAX_REASON, record_of
-from domain.cycle import AdmissionState, CycleStatus, Outcome, Phase
+from activities.ended_cycles import record_of
+from domain.cycle import MAX_REASON, AdmissionState, CycleStatus, Outcome, Phase
 from domain.errors import ErrorCode
 from domain.ledger import RunRef
 from domain.turns import DesignTurn
+from engine.handover import TrainWork
+from engine.interface import Operation, Progress
 
 HISTORIES = Path(__file__).parent.parent / "workflows" / "histories"
 AFTER = {
@@ -110,6 +114,68 @@ async def test_a_cycle_that_lived_too_long_failed_and_the_record_says_of_what() 
     )
     for words in ("the server ended the cycle after", "longer than a cycle may", "start the cycle again"):
         assert words in status.failure.message
+
+
+LEFT = Progress(fraction=0.4, step="epoch 2 of 3", operation=Operation(id="op-7"))
+
+
+def _failed(number: int, told: Sequence[Payload]) -> HistoryEvent:
+    event = HistoryEvent()
+    failed = event.activity_task_failed_event_attributes
+    failed.scheduled_event_id = number
+    failed.failure.application_failure_info.details.payloads.extend(told)
+    return event
+
+
+def _silent(number: int, told: Sequence[Payload]) -> HistoryEvent:
+    event = HistoryEvent()
+    silent = event.activity_task_timed_out_event_attributes
+    silent.scheduled_event_id = number
+    silent.failure.timeout_failure_info.last_heartbeat_details.payloads.extend(told)
+    return event
+
+
+def _withdrawn(number: int) -> tuple[HistoryEvent, HistoryEvent]:
+    asked, done = HistoryEvent(event_id=number), HistoryEvent()
+    asked.activity_task_scheduled_event_attributes.activity_type.name = "withdraw"
+    done.activity_task_completed_event_attributes.scheduled_event_id = number
+    return asked, done
+
+
+@pytest.mark.parametrize(
+    ("how", "left"),
+    {
+        "handed_over": True,
+        "failed": True,
+        "silent": True,
+        "failed_again_without_a_word": True,
+        "withdrawn": False,
+        "done": False,
+    }.items(),
+)
+async def test_the_record_of_a_terminated_cycle_names_the_operation_that_nobody_ends_any_more(
+    how: str, left: bool
+) -> None:
+    events = copy.deepcopy(history("designed"))
+    number, done = place(events, "train")
+    asked = events[number - 1].activity_task_scheduled_event_attributes
+    told = await pydantic_data_converter.encode([LEFT])
+    later: list[HistoryEvent] = []
+    match how:
+        case "handed_over" | "done":
+            [work] = await pydantic_data_converter.decode(asked.input.payloads, [TrainWork])
+            asked.input.payloads[0].CopyFrom((await pydantic_data_converter.encode([work.after([LEFT])]))[0])
+            later = list(events[number:done]) if how == "done" else []
+        case "failed" | "silent":
+            later = [_failed(number, told) if how == "failed" else _silent(number, told)]
+        case "failed_again_without_a_word":
+            later = [_failed(number, told), _failed(number, ())]
+        case "withdrawn":
+            later = [_failed(number, told), *_withdrawn(number + 2)]
+    status = await recorded([*events[:number], *later, cut(events, number)[-1]], run_of(events))
+    assert status
+    there = ". Operation op-7 may still run at the service: end it there."
+    assert status.reason == "terminated: enough" + (there if left else "")
 
 
 async def test_what_was_spent_is_what_its_calls_used() -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from temporalio.client import WorkflowFailureError
+
 from domain.cycle import CycleStatus, Outcome, Phase
 from tests.service.fake_ktrdr import FakeKtrdr, Fault, fake_ktrdr
 from workflows.policies import Policies
@@ -131,7 +134,30 @@ async def service_cancelled_as_it_starts(doom: Doom) -> None:
         site.ktrdr.faults["start"] = [Fault.GATE]
         cycle, _ = await site.house.start(finished(site.house))
         await until(lambda: bool(site.ktrdr.started))
-        await _is_cancelled(site.house, await site.survived(cancelled(site.house, cycle)))
+        status = await site.survived(cancelled(site.house, cycle))
+        [training] = site.ktrdr.of("training")
+        assert training.status == "cancelled" or training.id in (status.reason or "")
+        await _is_cancelled(site.house, status)
+
+
+async def service_says_no(doom: Doom) -> None:
+    """A service that takes our token no more in mid-training: the work there cannot be followed, nor be ended."""
+    async with _site(doom) as site:
+        cycle = await site.in_training()
+
+        async def refused() -> CycleStatus:
+            site.ktrdr.token = "another one"
+            with pytest.raises(WorkflowFailureError):
+                await cycle.result()
+            status = site.house.store.get(cycle.id)
+            assert status
+            return status
+
+        status = await site.survived(refused())
+        [training] = site.ktrdr.of("training")
+        assert (status.outcome, status.stopped_in) == (Outcome.FAILED, Phase.TRAINING)
+        assert f"Operation {training.id} may still run there" in (status.reason or "")
+        await nothing_left(site.house, status, trainings=0)
 
 
 async def service_terminated(doom: Doom) -> None:

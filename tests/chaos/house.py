@@ -5,7 +5,7 @@ import json
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +65,7 @@ class House:
         activities = orchestrator_activities(self.client, self.settings, self.store)
         return orchestrator(self.client, self.settings.task_queue, activities)
 
-    def engine(self, pool: JobPool) -> Worker:
+    def engine(self, pool: JobPool) -> AbstractAsyncContextManager[None]:
         """The worker of training and backtest, in this process."""
         engine = EmbeddedEngine(pool, places(self.settings))
         return engine_worker(self.client, self.settings.engine_queue, engine, 1)

@@ -1,6 +1,6 @@
 """All stories in which a worker dies, by the names that stand in the table of awaits."""
 
-from . import at_service, scenarios, with_claude
+from . import at_reset, at_service, scenarios, with_claude
 from .scenarios import Story
 
 STORIES: dict[str, Story] = {
@@ -21,7 +21,9 @@ STORIES: dict[str, Story] = {
         at_service.service_cancelled,
         at_service.service_withdrawn,
         at_service.service_cancelled_as_it_starts,
+        at_service.service_says_no,
         at_service.service_terminated,
+        at_reset.service_reset,
         with_claude.claude,
     )
 }

@@ -2,11 +2,15 @@
 
 import asyncio
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
+
+from domain.cycle import CYCLE_WORKFLOW
 
 from .conftest import Command, Place
 
@@ -60,6 +64,22 @@ async def test_a_cancel_that_comes_while_an_outcome_is_recorded_is_told_that_it_
     assert "Traceback" not in late.err
     unrecorded.execute("ROLLBACK")
     await until_closed(temporal_env, cycle_id)
+
+
+async def test_a_cancel_whose_cycle_ends_without_a_worker_says_that_it_has_ended(
+    reaching: Command, temporal_env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.cycles.QUERY_PATIENCE", timedelta(seconds=0.5))
+    name = f"cycle-{uuid.uuid4().hex[:8]}"
+    cycle = await temporal_env.client.start_workflow(CYCLE_WORKFLOW, id=name, task_queue=f"nobody-{name}")
+    asked = asyncio.create_task(asyncio.to_thread(reaching, "cancel", name))
+    async with asyncio.timeout(60):
+        while len([event async for event in cycle.fetch_history_events()]) < len(("started", "task", "signal")):
+            await asyncio.sleep(0.05)
+    await cycle.terminate()
+    told = await asked
+    assert (told.code, told.err) == (0, "")
+    assert told.out == f"{name} has ended, and no worker tells how; `research show {name}` tells what is recorded\n"
 
 
 async def until_closed(temporal_env: WorkflowEnvironment, cycle_id: str) -> None:

@@ -98,6 +98,10 @@ BAD_LINES = {
         2,
         "'equity'",
     ),
+    **{
+        f"an empty id is not taken for what is active by {verb}": ([verb, " "], 2, "the cycle's id is empty")
+        for verb in ("cancel", "status", "show")
+    },
     "a filter that is no symbol is refused": (["list", "--symbol", "a' OR 'b"], 2, "is not a symbol"),
     "an outcome that does not exist names those that do": (["list", "--outcome", "great"], 2, "'rejected'"),
     "a budget without a figure says what to name": (["budget", "set"], 2, "--tokens, --usd or --max-active"),

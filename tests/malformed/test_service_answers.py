@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from domain.cycle import StrategyRef
 from domain.errors import ErrorCode, ResearchError
@@ -42,6 +44,7 @@ CODES = {
 }
 STATUSES = st.sampled_from([200] * 9 + [201, 204, 307, 400, 401, 404, 404, 408, 422, 429, 500, 503, 999])
 WHOLE = 1_100_000
+TOKEN = "sesame-open-1234"
 NOT_HTTP = [
     b"",
     b"HTTP/1.1 200",
@@ -53,6 +56,7 @@ NOT_HTTP = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{}",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+    b"HTTP/1.1 200 OK\r\nAuthorization Bearer %b\r\n\r\n{}" % TOKEN.encode(),
 ]
 DAYS = NamedPeriods(Period(date(2017, 1, 2), date(2017, 6, 30)), Period(date(2017, 7, 3), date(2017, 9, 29)))
 
@@ -81,6 +85,7 @@ def answers_like(*good: dict[str, Any]) -> st.SearchStrategy[bytes]:
         | NODES.map(in_json)
         | st.binary(max_size=20)
         | st.sampled_from([b"[" * 100_000, b" " * WHOLE, b'{"detail": "\x1b[2J"}', b"\xef\xbb\xbf{}", b'"\\ud800"'])
+        | st.sampled_from([f'{{"detail": "{TOKEN}"}}', f"{{{TOKEN}", f'"{TOKEN}"']).map(str.encode)
     )
     headers = st.sampled_from([b""] * 6 + [b"Content-Encoding: gzip\r\n", b"Location: //\r\n", b"Retry-After: x\r\n"])
     return st.builds(http, contents, STATUSES, headers) | st.sampled_from(NOT_HTTP)
@@ -93,6 +98,7 @@ def scripts(kind: str) -> st.SearchStrategy[dict[str, list[bytes]]]:
         {
             "GET": st.lists(polls, max_size=6).map(lambda some: [*some, http(in_json(operation(kind)))]),
             "POST": st.lists(answers_like(STARTED), max_size=6).map(lambda some: [*some, http(in_json(STARTED))]),
+            "DELETE": st.just([http(b"{}")]),
         }
     )
 
@@ -113,6 +119,34 @@ def test_any_answers_give_a_valid_result_or_the_phases_error(kind: str, tmp_path
             assert all(is_shown(progress.step) for progress in bench.told)
 
         tried(check, scripts(kind), examples=75)
+
+
+@pytest.mark.parametrize(
+    ("where", "of"),
+    [
+        (("metrics", "epochs"), list),
+        (("result_summary", "training_metrics"), dict),
+        (("result_summary", "training_metrics", "class_balance"), dict),
+        (("error_message",), list),
+    ],
+)
+def test_a_crowd_in_an_answer_takes_memory_in_proportion(where: tuple[str, ...], of: type, tmp_path: Path) -> None:
+    answer = deepcopy(operation("training"))
+    inside = answer["data"]
+    for step in where[:-1]:
+        inside = inside[step]
+    inside[where[-1]] = [{}] * 20_000 if of is list else {str(n): {} for n in range(10_000)}
+    content = in_json(answer)
+    with asyncio.Runner() as runner, at_stranger(runner, tmp_path) as (bench, asked):
+        asked.answers = {name: [http(content)] for name in ("GET", "POST", "DELETE")}
+        tracemalloc.start()
+        try:
+            with suppress(ResearchError):
+                runner.run(work(bench, "training"))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 100 * len(content)
 
 
 @pytest.mark.parametrize("kind", ["training", "backtest"])
@@ -171,7 +205,7 @@ def at_stranger(runner: asyncio.Runner, root: Path) -> Iterator[tuple[Bench, Str
 
     async def opened() -> tuple[Bench, Stranger]:
         asked = await stack.enter_async_context(stranger())
-        service = await stack.enter_async_context(Service(asked.url))
+        service = await stack.enter_async_context(Service(asked.url, SecretStr(TOKEN)))
         return Bench(ServiceEngine(service, places, DAYS, POLL), strategy), asked
 
     try:
@@ -181,8 +215,8 @@ def at_stranger(runner: asyncio.Runner, root: Path) -> Iterator[tuple[Bench, Str
 
 
 def is_shown(text: str) -> bool:
-    """Whether it is fit for a person's screen."""
-    return text.isprintable() and len(text) <= 2_000
+    """Whether it is fit for a person's screen, and keeps the token to itself."""
+    return text.isprintable() and len(text) <= 2_000 and TOKEN not in text
 
 
 def is_sound(result: TrainingResult | BacktestResult | None) -> bool:

@@ -5,22 +5,25 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError
-from temporalio.worker import Worker
 
 from domain.cycle import CycleStatus
 from engine.service.client import Service
 from engine.service.engine import ServiceEngine
 from settings import PROJECT
-from tests.chaos.house import Cycle, House
-from worker import engine_activities, engine_worker, places
+from tests.chaos.house import Cycle, House, hasty
+from worker import SHUTDOWN_PATIENCE, engine_worker, places
+from workflows.policies import Policies
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .fake_ktrdr import FakeKtrdr
@@ -39,21 +42,18 @@ class Stage:
     ktrdr: FakeKtrdr
 
     @asynccontextmanager
-    async def worker(self, poll_interval: float = POLL) -> AsyncIterator[None]:
+    async def worker(
+        self, poll_interval: float = POLL, jobs: int = 2, patience: timedelta = SHUTDOWN_PATIENCE
+    ) -> AsyncIterator[None]:
         """The worker of the house's engine jobs, in this process."""
         async with Service(self.ktrdr.url, SecretStr(self.ktrdr.token) if self.ktrdr.token else None) as service:
             engine = ServiceEngine(service, places(self.house.settings), None, poll_interval)
-            async with engine_worker(self.house.client, self.house.settings.engine_queue, engine, 2):
+            async with engine_worker(self.house.client, self.house.settings.engine_queue, engine, jobs, patience):
                 yield
 
-    @asynccontextmanager
-    async def hurried_worker(self) -> AsyncIterator[None]:
+    def hurried_worker(self) -> AbstractAsyncContextManager[None]:
         """The same, but when it stops it does not wait for what it has in hand."""
-        async with Service(self.ktrdr.url) as service:
-            engine = ServiceEngine(service, places(self.house.settings), None, POLL)
-            queue = self.house.settings.engine_queue
-            async with Worker(self.house.client, task_queue=queue, activities=engine_activities(engine)):
-                yield
+        return self.worker(patience=timedelta(0))
 
     @asynccontextmanager
     async def worker_process(self, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -95,9 +95,32 @@ class Stage:
 
     async def attempts(self, cycle: Cycle, kind: str) -> int:
         """How many attempts at the work have been made so far."""
+        return len(await self.asked(cycle, ACTIVITY[kind]))
+
+    async def asked(self, cycle: Cycle, activity: str) -> list[ActivityTaskScheduledEventAttributes]:
+        """Each time that the cycle has asked for this activity."""
         events = [event async for event in cycle.fetch_history_events()]
         asked = (event.activity_task_scheduled_event_attributes for event in events)
-        return sum(one.activity_type.name == ACTIVITY[kind] for one in asked)
+        return [one for one in asked if one.activity_type.name == activity]
+
+    async def until_asked(self, cycle: Cycle, activity: str, times: int = 1) -> None:
+        """Wait until the cycle has asked for this activity so often."""
+        async with asyncio.timeout(PATIENCE):
+            while len(await self.asked(cycle, activity)) < times:
+                await asyncio.sleep(0.02)
+
+    async def details(self, cycle: Cycle) -> str:
+        """What the Web UI shows of the cycle."""
+        return (await cycle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)).current_details
+
+    async def told(self, cycle: Cycle, operation: str) -> None:
+        """Wait until the server has the operation in a heartbeat."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                pending = (await cycle.describe()).raw_description.pending_activities
+                if any(operation.encode() in one.data for of in pending for one in of.heartbeat_details.payloads):
+                    return
+                await asyncio.sleep(0.02)
 
     async def paused(self, cycle: Cycle) -> None:
         """Wait until an attempt has failed and the next one is not made yet."""
@@ -106,11 +129,9 @@ class Stage:
                 await asyncio.sleep(0.02)
 
     async def reset(self, cycle: Cycle, kind: str) -> Cycle:
-        """Reset the cycle, as a person does in the Web UI, to where it asked for this work; the new run."""
+        """Reset the cycle, as a person does in the Web UI, to where it asked for this work last; the new run."""
         run_id = (await cycle.describe()).run_id
-        events = [event async for event in cycle.fetch_history_events()]
-        asked = (event.activity_task_scheduled_event_attributes for event in events)
-        point = next(one for one in asked if one.activity_type.name == ACTIVITY[kind]).workflow_task_completed_event_id
+        point = (await self.asked(cycle, ACTIVITY[kind]))[-1].workflow_task_completed_event_id
         answer = await self.house.client.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(
                 namespace=self.house.client.namespace,
@@ -137,6 +158,20 @@ class Stage:
         status = await cycle.query(ResearchCycleWorkflow.status)
         assert self.house.store.get(cycle.id) == status
         return status
+
+
+def slow_to_try_again(**changes: object) -> Policies:
+    """Policies with time for a cancel between two attempts, and these changes to those of the work."""
+    policies = hasty()
+    later = {"first_retry": timedelta(minutes=1), "longest_retry": timedelta(minutes=1), **changes}
+    return policies.model_copy(
+        update={name: getattr(policies, name).model_copy(update=later) for name in ("train", "backtest")}
+    )
+
+
+def left_to_others(operation: str) -> str:
+    """What the log says of an attempt that was given up, and does not end what its successor may use."""
+    return f"the operation {operation} is left to whoever goes on with it"
 
 
 async def until(condition: Callable[[], bool]) -> None:

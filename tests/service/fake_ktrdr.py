@@ -106,7 +106,7 @@ class FakeKtrdr:
 
     polls: after so many polls an operation has ended well; None: only once `release` says so.
     holds: a kind of work that does not end, until `release`. gone_after: a kind whose end is the last that is told.
-    raw: replaces the whole answer to a poll of a completed operation.
+    raw: replaces the whole answer to a poll of a completed operation. shows: fields that every poll tells instead.
     """
 
     faults: dict[str, list[Fault]] = field(default_factory=lambda: {"start": [], "poll": [], "delete": []})
@@ -121,6 +121,7 @@ class FakeKtrdr:
     epochs: list[dict[str, Any]] | None = field(default_factory=epochs)
     metrics: dict[str, Any] = field(default_factory=backtest_metrics)
     raw: bytes | None = None
+    shows: dict[str, Any] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
     starts: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
@@ -258,7 +259,7 @@ class FakeKtrdr:
             "error_message": op.error,
             "result_summary": summary if done else None,
             "metrics": metrics,
-        }
+        } | self.shows
 
     async def _deliver(self, writer: asyncio.StreamWriter, status: int, answer: Any, fault: Fault | None) -> bool:
         match fault:

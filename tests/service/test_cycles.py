@@ -1,11 +1,8 @@
 """Cycles whose trainings and backtests are done by a service: what becomes of them when it, or a worker, goes away."""
 
-import asyncio
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -15,11 +12,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.cycle import Outcome, Phase
 from domain.errors import ErrorCode
-from tests.chaos.house import hasty, house_in
-from workflows.policies import Policies
+from tests.chaos.house import house_in
 from workflows.research_cycle import ResearchCycleWorkflow
 
-from .cycles import ACTIVITY, Stage, until
+from .cycles import ACTIVITY, Stage, left_to_others, slow_to_try_again, until
 from .fake_ktrdr import FakeKtrdr, Fault
 
 KINDS = pytest.mark.parametrize("kind", ["training", "backtest"])
@@ -80,23 +76,16 @@ async def test_a_service_that_comes_back_between_two_attempts_goes_on_with_the_s
         operation = await stage.polled(kind)
         await stage.ktrdr.stop()
         await stage.paused(cycle)
-        stage.ktrdr.release()
         await stage.ktrdr.listen()
+        await stage.polled(kind)
+        assert "the next attempt" not in await stage.details(cycle)
+        stage.ktrdr.release()
         status = await stage.end(cycle)
     assert status.outcome is Outcome.COMPLETED
     assert [op.id for op in stage.ktrdr.of(kind)] == [operation]
     assert stage.ktrdr.starts[operation] == 1
     assert stage.ktrdr.deletes.total() == 0
     assert await stage.attempts(cycle, kind) >= 2
-
-
-def slow_to_try_again() -> Policies:
-    """Policies with time for a cancel between two attempts."""
-    policies = hasty()
-    later = {"first_retry": timedelta(minutes=1), "longest_retry": timedelta(minutes=1)}
-    return policies.model_copy(
-        update={name: getattr(policies, name).model_copy(update=later) for name in ("train", "backtest")}
-    )
 
 
 @KINDS
@@ -130,13 +119,13 @@ async def test_a_worker_killed_in_training_and_another_in_backtest_leave_one_sta
     async with stage.worker_process(tmp_path / "first.log") as first:
         cycle, _ = await stage.house.start(stage.house.request())
         trained = await stage.polled("training")
-        await told(stage, cycle, trained)
+        await stage.told(cycle, trained)
         first.kill()
         await first.wait()
     stage.ktrdr.holds = "backtest"
     async with stage.worker_process(tmp_path / "second.log") as second:
         tested = await stage.polled("backtest")
-        await told(stage, cycle, tested)
+        await stage.told(cycle, tested)
         second.kill()
         await second.wait()
     stage.ktrdr.release()
@@ -237,7 +226,7 @@ async def test_a_frozen_worker_that_wakes_deletes_nothing_of_its_successors(stag
     async with stage.worker_process(log) as frozen:
         cycle, _ = await stage.house.start(stage.house.request())
         operation = await stage.polled("training")
-        await told(stage, cycle, operation)
+        await stage.told(cycle, operation)
         os.kill(frozen.pid, signal.SIGSTOP)
         await until(lambda: psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED)
         async with stage.worker():
@@ -249,36 +238,3 @@ async def test_a_frozen_worker_that_wakes_deletes_nothing_of_its_successors(stag
     assert status.outcome is Outcome.COMPLETED
     assert stage.ktrdr.starts[operation] == 1
     assert stage.ktrdr.deletes.total() == 0
-
-
-async def test_a_cycle_that_is_reset_in_training_goes_on_with_the_operation_of_its_earlier_run(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "temporalio.activity")
-    stage.ktrdr.holds = "training"
-    async with stage.worker():
-        cycle, _ = await stage.house.start(stage.house.request())
-        operation = await stage.polled("training")
-        now = await stage.reset(cycle, "training")
-        await until(lambda: left_to_others(operation) in caplog.text)
-        await stage.polled("training")
-        stage.ktrdr.release()
-        status = await stage.end_of_run(now)
-    assert status.outcome is Outcome.COMPLETED
-    assert stage.ktrdr.starts[operation] == 1
-    assert stage.ktrdr.deletes.total() == 0
-
-
-def left_to_others(operation: str) -> str:
-    """What the log says of an attempt that was given up, and does not end what its successor may use."""
-    return f"the operation {operation} is left to whoever goes on with it"
-
-
-async def told(stage: Stage, cycle, operation: str) -> None:
-    """Wait until the server has the operation in a heartbeat."""
-    async with asyncio.timeout(60):
-        while True:
-            pending = (await cycle.describe()).raw_description.pending_activities
-            if any(operation.encode() in payload.data for one in pending for payload in one.heartbeat_details.payloads):
-                return
-            await asyncio.sleep(0.02)

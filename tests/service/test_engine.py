@@ -289,6 +289,24 @@ async def test_an_operation_that_cannot_be_ended_in_three_tries_is_told_with_the
     assert bench.ktrdr.requests["delete"] == 3
 
 
+@pytest.mark.parametrize(
+    ("odd", "delete"),
+    [
+        *((odd, []) for odd in (Fault.UNAUTHORIZED, Fault.UNPROCESSABLE, Fault.HUGE, "sleeping")),
+        (Fault.UNAUTHORIZED, [Fault.UNAUTHORIZED] * 3),
+    ],
+)
+async def test_what_can_not_be_followed_any_more_is_ended_or_told(odd: str, delete: list[Fault], bench: Bench) -> None:
+    bench.ktrdr.ops["op_1"] = Op("op_1", "training", {}, status=odd if odd == "sleeping" else "running")
+    bench.ktrdr.faults |= {"poll": [odd] if isinstance(odd, Fault) else [], "delete": list(delete)}
+    error = await bench.refused("training", left_at("op_1"))
+    assert error.code is ErrorCode.TRAINING_FAILED
+    assert (bench.ktrdr.ops["op_1"].status == "cancelled") is not bool(delete)
+    left = "Operation op_1 may still run there. It was asked to end it, and answered: HTTP 401: fault 401."
+    assert error.message.endswith(left) is bool(delete)
+    assert (bench.told.last.operation is None) is not bool(delete)
+
+
 async def test_a_model_of_the_embedded_engine_is_not_backtested_at_a_service(bench: Bench) -> None:
     with pytest.raises(ResearchError, match="trained by the embedded engine") as refused:
         await bench.engine.backtest(bench.backtest(service_model=None), bench.told)
