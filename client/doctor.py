@@ -18,6 +18,7 @@ from client.exits import CommandError, ExitCode
 from client.namespace import create_lines, is_polled, missing_search_attributes
 from client.render_values import count, plural
 from domain.errors import ErrorCode, ResearchError
+from domain.ledger import BudgetStatus
 from domain.pricing import model_named, price_of
 from domain.results import Frozen
 from engine.bars import list_bars, unreadable_bars
@@ -141,7 +142,11 @@ async def _workers(client: Client, settings: Settings) -> Look:
 
 
 async def _budget(client: Client) -> Look:
-    budget = await require_status(client)
+    return budget_look(await require_status(client))
+
+
+def budget_look(budget: BudgetStatus) -> Look:
+    """Whether the ledger lets cycles in, and has kept its promise."""
     found = f"{count(budget.tokens_remaining)} of {count(budget.daily_budget)} tokens free today"
     if budget.overrun_tokens:
         found = f"{count(budget.overrun_tokens)} tokens were billed beyond their calls' ceilings, which were too low"

@@ -9,7 +9,9 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 
 from claude.design_tools import TOOLS
+from client.doctor import State, budget_look
 from client.namespace import WANTED
+from domain.ledger import BudgetStatus
 from tests.claude.fake_api import KEY, Asked, FakeApi, Refuses, fake_api
 from tests.service.fake_ktrdr import fake_ktrdr
 
@@ -134,6 +136,14 @@ async def test_a_paused_budget_is_told_with_what_ends_the_pause(reaching):
 
     assert (code, looks["budget"]["found"]) == (3, "paused: holidays")
     assert "research budget resume" in looks["budget"]["mend"]
+
+
+async def test_bills_beyond_their_ceilings_are_told(reaching):
+    budget = BudgetStatus.model_validate((await asyncio.to_thread(reaching, "budget", "-o", "json")).json)
+    look = budget_look(budget.model_copy(update={"overrun_tokens": 1_000}))
+
+    assert (look.state, look.exit_code, budget_look(budget).state) == (State.TO_DO, 1, State.OK)
+    assert "1,000 tokens were billed beyond their calls' ceilings" in look.found
 
 
 async def test_a_namespace_where_nobody_works_lacks_attributes_and_workers_and_is_left_as_it_is(
