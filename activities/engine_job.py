@@ -34,7 +34,7 @@ class Remote(Protocol):
     """An engine whose work is done elsewhere, and goes on there when nobody here waits for it any more."""
 
     async def withdraw(self, operation: Operation) -> str | None:
-        """End an operation. None once it has ended; else what was answered last, after several tries."""
+        """End an operation. None once it has ended; else, after several tries, what may still run and why."""
         ...
 
 
@@ -126,12 +126,9 @@ async def _end(engine: Remote, operation: Operation, beat: Beat) -> None:
 
 async def withdrawn(engine: Remote, operation: Operation) -> None:
     """End an operation at the service. Raises left_running where it cannot be ended."""
-    if answer := await engine.withdraw(operation):
-        message = (
-            f"operation {operation.id} may still run at the service, which was asked to end it and answered: {answer}"
-        )
-        activity.logger.error("%s", message)
-        raise ApplicationError(message, type=LEFT_RUNNING, non_retryable=True)
+    if left := await engine.withdraw(operation):
+        activity.logger.error("%s", left)
+        raise ApplicationError(left, type=LEFT_RUNNING, non_retryable=True)
 
 
 async def _nobody_needs_it(operation: Operation) -> bool:

@@ -101,11 +101,16 @@ class ServiceEngine:
             raise broken(BACKTEST, error) from None
 
     async def withdraw(self, operation: Operation) -> str | None:
-        """End an operation at the service; None once it has ended there, else what the service answered last."""
+        """End an operation at the service; None once it has ended there, else what may still run and why."""
         if operation.id == UNTOLD:
-            return "nothing, as its start was not answered and only the service knows its id. Look for it there"
+            return "a backtest may have begun at the service whose id nobody was told: look for it there"
         reason = "the research cycle that began it was cancelled"
-        return await self._service.delete(operation.id, reason, unclear=operation.unclear)
+        answer = await self._service.delete(operation.id, reason, unclear=operation.unclear)
+        if answer is None:
+            return None
+        return (
+            f"operation {operation.id} may still run at the service, which was asked to end it and answered: {answer}"
+        )
 
     def _prepared(self, job: TrainJob | BacktestJob) -> tuple[Strategy, Periods]:
         """The strategy, which the service reads by its name from the same folder, and the days to use."""

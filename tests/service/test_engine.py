@@ -285,7 +285,9 @@ async def test_an_operation_is_ended_or_has_ended(
 
 async def test_an_operation_that_cannot_be_ended_in_three_tries_is_told_with_the_last_answer(bench: Bench) -> None:
     bench.ktrdr.faults["delete"] = [Fault.ERROR] * 4
-    assert await bench.engine.withdraw(Operation(id="op_1")) == "HTTP 500: fault 500"
+    assert await bench.engine.withdraw(Operation(id="op_1")) == (
+        "operation op_1 may still run at the service, which was asked to end it and answered: HTTP 500: fault 500"
+    )
     assert bench.ktrdr.requests["delete"] == 3
 
 

@@ -162,8 +162,8 @@ async def test_a_start_that_is_refused_or_does_not_arrive_leaves_nothing_to_look
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault.DROP, {"training": None, "backtest": "only the service knows its id"}),
-        (Fault.NO_START, {"training": "it may begin yet", "backtest": "only the service knows its id"}),
+        (Fault.DROP, {"training": None, "backtest": "whose id nobody was told"}),
+        (Fault.NO_START, {"training": "it may begin yet", "backtest": "whose id nobody was told"}),
     ],
 )
 async def test_a_cancel_after_a_start_that_was_not_answered_ends_what_began_or_tells(
