@@ -13,15 +13,42 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
 from domain.ledger import Limits, LimitsChange
+from domain.pricing import DEFAULT_MODEL, Price
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
+
+LONGEST_KEY_FILE = 10_000
+"""Bytes. A longer file is not one that holds a key."""
+
+
+def _content(file: object) -> object:
+    """What stands in the file of that name, without the blanks around it; never repeated in an error."""
+    if not isinstance(file, str | Path):
+        return file
+    try:
+        with Path(file).expanduser().open("rb") as opened:
+            content = opened.read(LONGEST_KEY_FILE + 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        raise _refused(f"the file cannot be read: {why or 'its name is none'}") from None
+    if len(content) > LONGEST_KEY_FILE:
+        raise _refused(f"the file is longer than {LONGEST_KEY_FILE:,} bytes, and should hold the key alone")
+    return content.decode(errors="replace").strip()
 
 
 class _ProjectFile(TomlConfigSettingsSource):
@@ -76,6 +103,16 @@ class Settings(BaseSettings):
     design_token_cap: Annotated[int, Field(ge=0)] = 90_000
     assess_token_cap: Annotated[int, Field(ge=0)] = 30_000
 
+    anthropic_api_key: Annotated[SecretStr | None, Field(validation_alias="ANTHROPIC_API_KEY")] = None
+    anthropic_api_key_file: Annotated[
+        SecretStr | None, BeforeValidator(_content), Field(validation_alias="ANTHROPIC_API_KEY_FILE")
+    ] = None
+    anthropic_base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", validation_alias="ANTHROPIC_BASE_URL")] = (
+        "https://api.anthropic.com"
+    )
+    model: Annotated[str, Field(min_length=1, max_length=80)] = DEFAULT_MODEL
+    prices: tuple[Price, ...] = ()
+
     engine_processes: Annotated[int, Field(ge=1, le=64)] = 1
     commission: Annotated[float | None, Field(ge=0, le=0.1)] = None
     half_spread: Annotated[float | None, Field(ge=0, le=0.1)] = None
@@ -114,6 +151,16 @@ class Settings(BaseSettings):
             GateThresholds.model_validate({(info.field_name or "").replace("_gate_", "_"): value})
         except ValidationError as error:
             raise _refused(error.errors()[0]["msg"]) from error
+        return value
+
+    @field_validator("anthropic_api_key", "anthropic_api_key_file")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Told here, by the setting's name, and never repeated."""
+        if value is not None and not value.get_secret_value():
+            raise _refused("there is nothing in it")
+        if value is not None and not all("!" <= character <= "~" for character in value.get_secret_value()):
+            raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
         return value
 
     @field_validator("ktrdr_api_url")
@@ -178,6 +225,11 @@ class Settings(BaseSettings):
     def engine_queue(self) -> str:
         """The task queue of training and backtest, which scale apart from everything else."""
         return f"{self.task_queue}-engine"
+
+    @property
+    def claude_key(self) -> SecretStr | None:
+        """The key for Claude: the one that is set, else the one in the file that is named."""
+        return self.anthropic_api_key or self.anthropic_api_key_file
 
     @property
     def backend(self) -> str:

@@ -27,6 +27,7 @@ from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
+from claude.call import PATIENCE, Claude
 from client.connection import Unreachable, connect
 from client.exits import CommandError, leave
 from client.invocation import problems
@@ -126,20 +127,28 @@ def jobs_worker(
     )
 
 
-def orchestrator_activities(client: Client, settings: Settings, store: Store) -> list[Activity]:
+def orchestrator_activities(
+    client: Client, settings: Settings, store: Store, claude: Claude | None = None
+) -> list[Activity]:
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
     records = RecordActivities(store, files)
     budget = BudgetActivities(client, records)
     return [
-        DesignActivity(store, files, places(settings)).design,
-        AssessActivity().assess,
+        DesignActivity(store, files, places(settings), claude).design,
+        AssessActivity(store, files, claude).assess,
         records.count_trials,
         records.record,
         ControlActivities(client).request_cancel,
         budget.ensure_budget,
         budget.describe_holders,
     ]
+
+
+def claude_at(settings: Settings, patience: float = PATIENCE) -> Claude | None:
+    """Claude, where there is a key for it; for the caller to close."""
+    key = settings.claude_key
+    return Claude(key, settings.anthropic_base_url, patience) if key else None
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -165,7 +174,10 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
             except ResearchError as error:
                 # Cycles that run need a worker all the same; only new ones wait for the ledger.
                 log.error("%s", error)
-            activities = orchestrator_activities(client, settings, store)
+            claude = claude_at(settings)
+            if claude:
+                stack.push_async_callback(claude.aclose)
+            activities = orchestrator_activities(client, settings, store, claude)
             await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
             telling = asyncio.create_task(_tell_limits(client, settings.named_limits))
             stack.callback(telling.cancel)

@@ -1,4 +1,7 @@
-"""The design activity: one turn of the designer. The offline designer needs one turn and calls no model."""
+"""The design activity: one turn of the designer. The offline designer needs one turn and calls no model.
+
+Claude's turns are one request each: what went before travels with the turn, and what it adds goes back with the answer.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,10 +9,12 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.faults import translated
-from activities.fence import check_envelope
+from activities.fence import Billable, billable, check_envelope
 from activities.heartbeat import beating
+from claude.call import Claude, at_hand
+from claude.design_desk import DesignDesk
+from claude.turn import take
 from domain.cycle import CycleRequest, DesignerKind
-from domain.errors import ErrorCode, ResearchError
 from domain.turns import DesignAnswer, DesignTurn
 from engine.bars import load_bars
 from engine.interface import Places
@@ -25,19 +30,34 @@ class DesignActivity:
     store: Store
     files: StrategyFiles
     places: Places
+    claude: Claude | None = None
 
     @activity.defn(name="design")
     async def design(self, turn: DesignTurn) -> DesignAnswer:
-        """One turn. Errors: data_unavailable, envelope_stale, store_unavailable."""
+        """One turn. Errors: data_unavailable, envelope_stale, store_unavailable; Claude's: those of a call too."""
         with translated():
             check_envelope(turn.granted_run_id)
-            if turn.request.designer is not DesignerKind.OFFLINE:
-                raise ResearchError(
-                    ErrorCode.INTERNAL_ERROR,
-                    f"this worker has no designer {turn.request.designer.value!r}; use --designer offline",
-                )
             async with beating(f"designing for {turn.request.symbol} {turn.request.timeframe}"):
-                return await asyncio.to_thread(self._design_offline, turn.request)
+                if turn.request.designer is DesignerKind.OFFLINE:
+                    return await asyncio.to_thread(self._design_offline, turn.request)
+                with billable(turn) as work:
+                    return await self._design_with_claude(turn, work)
+
+    async def _design_with_claude(self, turn: DesignTurn, work: Billable) -> DesignAnswer:
+        claude = at_hand(self.claude)
+        desk = await asyncio.to_thread(
+            DesignDesk, turn.request, turn.memory_snapshot, self.store, self.files, self.places.data
+        )
+        step = await take(claude, turn.request.model, desk, "design", turn, work.request)
+        return DesignAnswer(
+            usage=step.usage,
+            counted=step.counted,
+            messages=step.messages,
+            ended=step.ended,
+            strategy=step.outcome.strategy if step.outcome else None,
+            hypothesis=step.outcome.hypothesis if step.outcome else None,
+            memory_snapshot=desk.memory_snapshot,
+        )
 
     def _design_offline(self, request: CycleRequest) -> DesignAnswer:
         bars = load_bars(request.symbol, request.timeframe, self.places.data)

@@ -22,6 +22,7 @@ from typing import TypeVar
 from pydantic import BaseModel, Field
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.failure.v1 import ApplicationFailureInfo
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.converter import DataConverter
@@ -29,7 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.cycle import CYCLE_WORKFLOW, CallUsage
 from domain.envelope import Envelope, Purse, Ticket
-from domain.errors import COSTS_NOTHING
+from domain.errors import COSTS_NOTHING, NOTHING_BILLED
 from domain.ledger import Open, Record, RunRef
 from domain.pricing import Price
 
@@ -338,7 +339,7 @@ class HistoryReader:
             case "activity_task_failed_event_attributes":
                 failed = event.activity_task_failed_event_attributes
                 if spending.has(failed.scheduled_event_id):
-                    if failed.failure.application_failure_info.type in COSTS_NOTHING:
+                    if self._cost_nothing(failed.failure.application_failure_info):
                         spending.put_back(failed.scheduled_event_id)
                     else:
                         spending.lose(failed.scheduled_event_id, self._heard(event))
@@ -346,6 +347,10 @@ class HistoryReader:
                 number: int = getattr(event, ended).scheduled_event_id
                 if spending.has(number):
                     spending.lose(number, self._heard(event))
+
+    def _cost_nothing(self, told: ApplicationFailureInfo) -> bool:
+        details = self._converter.payload_converter.from_payloads(told.details.payloads)
+        return told.type in COSTS_NOTHING or details == [NOTHING_BILLED]
 
     def _heard(self, event: HistoryEvent) -> datetime:
         """What the workflow's clock showed when it heard of an event; the event's own time if it never did."""

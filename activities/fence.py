@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
+from activities.faults import translated
+from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode, ResearchError
 from domain.turns import FundedTurn
 
 
@@ -66,6 +67,7 @@ def billable(turn: FundedTurn) -> Iterator[Billable]:
     """Work on a turn. Once a request may have been billed, whatever else goes wrong is answer_lost: it stays charged.
 
     A shutdown of the worker too, which Temporal would otherwise try again by itself. A cancel of the cycle passes.
+    What goes wrong while nothing is billed leaves as an ApplicationError that says so, so that its ceiling is put back.
     """
     work = Billable(turn)
     try:
@@ -86,4 +88,7 @@ def billable(turn: FundedTurn) -> Iterator[Billable]:
                 ErrorCode.ANSWER_LOST,
                 f"the turn was billed, and then failed: {str(error)[:2000]}. Mend that, and start the cycle again",
             ) from error
+        if not work.billed:
+            with translated(NOTHING_BILLED):
+                raise
         raise

@@ -27,6 +27,7 @@ from client.audit_payloads import (
     at_most,
     bill,
     parsed,
+    says,
 )
 from domain.results import Frozen
 
@@ -46,6 +47,9 @@ COST_NOTHING = frozenset(
     }
 )
 """Types of failure that prove that nothing was billed."""
+
+NOTHING_BILLED = "nothing_billed"
+"""What a failure of another type says by its details where it proves the same."""
 
 SKEW = timedelta(minutes=1)
 """How far the provider's clock may be from the server's."""
@@ -234,7 +238,8 @@ class HistoryReader:
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
                 if attempt := self._ends(event, failed.scheduled_event_id):
-                    attempt.nothing = failed.failure.application_failure_info.type in COST_NOTHING
+                    told = failed.failure.application_failure_info
+                    attempt.nothing = told.type in COST_NOTHING or says(told.details, NOTHING_BILLED)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
                 self._ends(event, event.activity_task_timed_out_event_attributes.scheduled_event_id)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:

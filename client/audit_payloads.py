@@ -17,13 +17,13 @@ _Rate = Annotated[Decimal, Field(ge=0, le=10_000, decimal_places=4)]
 """Dollars for a million tokens."""
 
 
-class _Loose(BaseModel):
+class Loose(BaseModel):
     """A part of a payload; what we don't ask for is passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Rates(_Loose):
+class Rates(Loose):
     """Of one tier: for prompts of more than `prompt_over` tokens."""
 
     prompt_over: int = Field(0, ge=0)
@@ -34,14 +34,14 @@ class Rates(_Loose):
     output: _Rate
 
 
-class Price(_Loose):
+class Price(Loose):
     """What the cycle's model costs; the shortest prompts first."""
 
     model: str = Field(max_length=80)
     rates: tuple[Rates, ...] = Field(min_length=1)
 
 
-class Request(_Loose):
+class Request(Loose):
     """budget_scope: which ledger the cycle is under. model: else the designer's name stands for it."""
 
     designer: str = Field(max_length=80)
@@ -49,21 +49,21 @@ class Request(_Loose):
     budget_scope: str | None = None
 
 
-class StartInput(_Loose):
+class StartInput(Loose):
     """What the cycle was started with."""
 
     request: Request
     price: Price | None = None
 
 
-class TurnInput(_Loose):
+class TurnInput(Loose):
     """One turn of a conversation. granted_run_id: the run whose money it spends."""
 
     granted_run_id: str = Field(min_length=1, max_length=80)
     ceiling_tokens: int = Field(0, ge=0, le=MOST_TOKENS)
 
 
-class Usage(_Loose):
+class Usage(Loose):
     """Tokens by class; cache_write_1h is a part of cache_write."""
 
     model: str = Field(max_length=80)
@@ -74,20 +74,20 @@ class Usage(_Loose):
     output: int = Field(0, ge=0, le=MOST_TOKENS)
 
 
-class AnswerResult(_Loose):
+class AnswerResult(Loose):
     """A turn's answer. usage: None where it doesn't tell, which counts as its ceiling."""
 
     usage: Usage | None = None
 
 
-class OpenSent(_Loose):
+class OpenSent(Loose):
     """An envelope that is asked for. key: its name."""
 
     run_id: str
     key: str
 
 
-class RecordSent(_Loose):
+class RecordSent(Loose):
     """A record on its way to the ledger: the call that it names."""
 
     run_id: str
@@ -95,20 +95,20 @@ class RecordSent(_Loose):
     seq: int
 
 
-class ClosedHeard(_Loose):
+class ClosedHeard(Loose):
     """The ledger's receipt for an envelope."""
 
     run_id: str
     key: str
 
 
-class LedgerInput(_Loose):
+class LedgerInput(Loose):
     """What a ledger was started with. spent: in place of one that was ended, with the days that it knew as spent."""
 
     spent: bool = False
 
 
-P = TypeVar("P", bound=_Loose)
+P = TypeVar("P", bound=Loose)
 
 
 def bill(price: Price, usage: Usage) -> Decimal | None:
@@ -154,3 +154,8 @@ def parsed(form: type[P], payloads: Payloads) -> P:
     if payload.metadata.get("encoding") != b"json/plain":
         raise ValueError(f"a payload is encoded as {payload.metadata.get('encoding', b'')[:40]!r}, not as JSON")
     return form.model_validate_json(payload.data)
+
+
+def says(payloads: Payloads, word: str) -> bool:
+    """Whether this word, in plain JSON, is all that there is."""
+    return [payload.data for payload in payloads.payloads] == [f'"{word}"'.encode()]

@@ -8,6 +8,7 @@ from client.exits import CommandError, ExitCode, usage
 from client.invocation import Invocation, invocation
 
 if TYPE_CHECKING:
+    from client.transcript import Transcript
     from client.views import CycleView, ListedCycle, StatusView
     from domain.cycle import CycleStatus
     from settings import Settings
@@ -80,12 +81,21 @@ def list_cycles(
 def show(
     ctx: typer.Context,
     cycle: Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE", callback=_named)],
+    transcript: Annotated[
+        bool, typer.Option("--transcript", help="What the cycle and its model said to each other, instead.")
+    ] = False,
 ) -> ExitCode:
     """The whole story of one cycle: gates with every bound, results, verdict, tokens, and where all of it lies."""
     from client.cycles import talk
     from client.render_cycle import render_story
 
     call = invocation(ctx)
+    if transcript:
+        from client.render_transcript import render_transcript
+
+        said = talk(_transcript(call.settings(), cycle))
+        call.screen.show(said, render_transcript(said))
+        return ExitCode.OK
     found = talk(_show(call.settings(), cycle))
     call.screen.show(found, render_story(found))
     return ExitCode.OK
@@ -170,6 +180,13 @@ async def _show(settings: "Settings", cycle: str) -> "CycleView":
             raise
         return view(recorded, None, places_of(recorded, settings))
     return await look_at(client, settings, cycle)()
+
+
+async def _transcript(settings: "Settings", cycle: str) -> "Transcript":
+    from client import cycles
+    from client.transcript import transcript_of
+
+    return await transcript_of(await cycles.reach(settings), cycle)
 
 
 async def _cancel(settings: "Settings", cycle: str | None, reason: str) -> "tuple[str, CycleStatus | None, bool]":

@@ -27,7 +27,11 @@ def start(
     timeframe: Annotated[Timeframe | None, typer.Option(help="Length of a bar. [default: 1h]")] = None,
     designer: Annotated[
         Literal["claude", "offline"] | None,
-        typer.Option(help="Who designs; this version has only `offline`, which has to be named."),
+        typer.Option(help="Who designs and assesses; `offline` needs no key. [default: claude, where a key is set]"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Claude's model: opus, sonnet, haiku, fable or a full id. [default: RESEARCH_MODEL]"),
     ] = None,
     strategy: Annotated[
         Path | None, typer.Option(help="A finished strategy file: skips the design.", metavar="FILE")
@@ -71,7 +75,8 @@ def start(
         brief=brief,
         symbol=symbol,
         timeframe=timeframe,
-        designer=choose_designer(designer, call.designers),
+        designer=(chosen := choose_designer(designer, key_is_set=settings.claude_key is not None)),
+        model=choose_model(model, chosen, call.screen.note),
         strategy=strategy,
         seed=seed,
         queue=queue,
@@ -83,18 +88,40 @@ def start(
     return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
 
 
-def choose_designer(asked: str | None, offered: tuple[str, ...]) -> "DesignerKind":
-    """Who designs, which has to be named. This version offers the offline designer alone: its cycles cost nothing."""
+def choose_designer(asked: str | None, *, key_is_set: bool) -> "DesignerKind":
+    """Who designs: Claude unless the offline designer is named, whose cycles cost nothing and need no key."""
     from domain.cycle import DesignerKind
 
-    if asked in offered:
-        return DesignerKind(asked)
-    raise CommandError(
-        ExitCode.CONFIGURATION,
-        "configuration",
-        "this version has only the offline designer: Claude cannot design with it yet",
-        "`research start --designer offline` needs no key",
-    )
+    designer = DesignerKind(asked or DesignerKind.CLAUDE)
+    if designer is DesignerKind.CLAUDE and not key_is_set:
+        raise CommandError(
+            ExitCode.CONFIGURATION,
+            "configuration",
+            "Claude needs a key, and none is set: ANTHROPIC_API_KEY, or the file that ANTHROPIC_API_KEY_FILE names",
+            "set it, here and for the worker (docs/claude.md); or add `--designer offline`, which needs none",
+        )
+    return designer
+
+
+def choose_model(asked: str | None, designer: "DesignerKind", tell: Callable[[str], None]) -> str | None:
+    """The model's name as it was typed, which is a short name that we know, or an id of the API's."""
+    from difflib import get_close_matches
+
+    from domain.cycle import DesignerKind
+    from domain.pricing import ALIASES, model_named, price_of
+
+    if asked is None:
+        return None
+    if designer is not DesignerKind.CLAUDE:
+        raise usage("--model is for the designer claude; the offline designer calls no model", "leave one of them out")
+    # Every id of the API has a hyphen; a word without one is a short name, well or badly spelt.
+    if "-" not in asked and asked.lower() not in ALIASES:
+        nearest = get_close_matches(asked.lower(), ALIASES, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise usage(f"there is no model {asked[:80]!r}{hint}", f"models: {', '.join(ALIASES)}, or a full id")
+    if price_of(model_named(asked)) is None:
+        tell(f"note: no price is known for the model {asked[:80]}; its tokens count, its dollars do not")
+    return asked
 
 
 def request_from(
@@ -104,6 +131,7 @@ def request_from(
     symbol: str | None,
     timeframe: str | None,
     designer: "DesignerKind",
+    model: str | None,
     strategy: Path | None,
     seed: int,
     queue: bool,
@@ -136,6 +164,7 @@ def request_from(
             symbol=symbol,
             timeframe=timeframe,
             designer=designer,
+            model=model,
             thresholds=thresholds,
             queue=queue,
             on_budget_exhausted=on_budget_exhausted,

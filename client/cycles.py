@@ -26,9 +26,9 @@ from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
 from client.views import ListedCycle, Started
-from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, Outcome
+from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.errors import ResearchError
-from domain.pricing import price_of
+from domain.pricing import model_named, price_of
 from engine.interface import CostOverride
 from settings import Settings
 from workflows.cycle_input import CycleInput
@@ -131,7 +131,9 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
 
 
 def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
-    """The request with what the house adds to it."""
+    """The request with what the house adds to it: who designs is named in full, as it is called and priced."""
+    if request.designer is DesignerKind.CLAUDE:
+        request = request.model_copy(update={"model": model_named(request.model or settings.model)})
     return CycleInput(
         request=request,
         engine_queue=settings.engine_queue,
@@ -139,7 +141,7 @@ def cycle_input(settings: Settings, request: CycleRequest) -> CycleInput:
         costs=CostOverride(commission=settings.commission, half_spread=settings.half_spread),
         design_token_cap=settings.design_token_cap,
         assess_token_cap=settings.assess_token_cap,
-        price=price_of(request.model),
+        price=price_of(request.model, settings.prices),
         policies=settings.policies,
     )
 

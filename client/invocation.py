@@ -12,9 +12,6 @@ from client.output import OutputFormat, Screen
 if TYPE_CHECKING:
     from settings import Settings
 
-DESIGNERS = ("offline",)
-"""The designers that this version offers: each a DesignerKind's word."""
-
 GLOBAL_OPTIONS = ("-o", "--output", "--home", "--address", "--namespace", "--profile")
 
 
@@ -27,7 +24,6 @@ class Invocation:
     address: str | None = None
     namespace: str | None = None
     profile: str | None = None
-    designers: tuple[str, ...] = DESIGNERS
 
     def settings(self) -> "Settings":
         """The settings that hold for this call. A value that does not fit is a configuration error by name."""

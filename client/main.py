@@ -12,12 +12,14 @@ from typer.exceptions import Abort, TyperException
 from client.commands_budget import budget_app
 from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
+from client.commands_doctor import doctor
+from client.commands_hypotheses import hypotheses
 from client.commands_run import dev, worker
 from client.commands_start import start
 from client.commands_strategy import strategy_app
 from client.endings import ended
 from client.exits import CommandError, ExitCode, leave, usage
-from client.invocation import DESIGNERS, Invocation, format_asked, hoist
+from client.invocation import Invocation, format_asked, hoist
 from client.output import OutputFormat, Screen
 
 FIRST_STEPS = (
@@ -62,25 +64,24 @@ app.command("status")(status)
 app.command("list")(list_cycles)
 app.command("show")(show)
 app.command("cancel")(cancel)
+app.command("hypotheses")(hypotheses)
 app.add_typer(budget_app, name="budget")
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(data_app, name="data")
 app.command("worker")(worker)
+app.command("doctor")(doctor)
 
 
-def run(argv: Sequence[str], designers: tuple[str, ...] = DESIGNERS) -> int:
-    """Run the command and give its exit code. What a person can cause never ends in a traceback.
-
-    designers: those that `start` offers; the workers must have them.
-    """
+def run(argv: Sequence[str]) -> int:
+    """Run the command and give its exit code. What a person can cause never ends in a traceback."""
     arguments = list(argv)
     screen = Screen(format_asked(arguments))
 
     def command() -> int:
         try:
             _require_text(arguments)
-            said = Invocation(designers=designers)
-            return int(app(hoist(arguments), prog_name="research", standalone_mode=False, obj=said) or ExitCode.OK)
+            said = app(hoist(arguments), prog_name="research", standalone_mode=False, obj=Invocation())
+            return int(said or ExitCode.OK)
         except TyperException as error:
             message = error.format_message().replace("Value error, ", "")
             raise CommandError(ExitCode.USAGE, "usage", message, "see `research --help`") from error

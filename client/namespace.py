@@ -36,7 +36,17 @@ async def add_search_attributes(client: Client) -> None:
     """Add the search attributes that are missing; without them no cycle gets a step further. Again changes nothing.
 
     Raises the error of exit code 4, with the commands for an operator, where they cannot be added, or where one is
-    there with another type. Where not even the list may be read they are taken to be there, and the log says so.
+    there with another type.
+    """
+    if missing := await missing_search_attributes(client):
+        await _add(client, missing)
+
+
+async def missing_search_attributes(client: Client) -> dict[str, IndexedValueType.ValueType]:
+    """Those of ours that the namespace lacks, with their types.
+
+    Raises the error of exit code 4 where one is there with another type. Where not even the list may be read they are
+    taken to be there, and the log says so.
     """
     try:
         present = await client.operator_service.list_search_attributes(
@@ -50,7 +60,7 @@ async def add_search_attributes(client: Client) -> None:
             error.message,
             create_lines(client.namespace, WANTED),
         )
-        return
+        return {}
     there = present.custom_attributes
     other = [f"{name} is {_word(there[name])}" for name in WANTED if name in there and there[name] != WANTED[name]]
     if other:
@@ -60,9 +70,7 @@ async def add_search_attributes(client: Client) -> None:
             f"remove them with `temporal operator search-attribute remove`, or use another namespace; wanted are\n"
             f"{create_lines(client.namespace, WANTED)}",
         )
-    missing = {name: kind for name, kind in WANTED.items() if name not in there}
-    if missing:
-        await _add(client, missing)
+    return {name: kind for name, kind in WANTED.items() if name not in there}
 
 
 def create_lines(namespace: str, attributes: dict[str, IndexedValueType.ValueType]) -> str:

@@ -178,6 +178,7 @@ def _assessment(assessment: Assessment) -> RenderableType:
         *_listed("weakness", assessment.weaknesses),
         *_listed("suggestion", assessment.suggestions),
         *_listed("hypothesis", (hypothesis.text for hypothesis in assessment.hypotheses)),
+        *_listed("settled", (f"{one.hypothesis_id} {one.status.value}: {one.why}" for one in assessment.settled)),
     ]
     table = _table(2)
     for name, text in lines:

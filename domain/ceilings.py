@@ -4,6 +4,7 @@ A turn's ceiling shrinks to what is free, and every turn but the last leaves eno
 has to be brought: no conversation is paid for that can't be brought to its end.
 """
 
+import math
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -12,6 +13,15 @@ from domain.results import Frozen
 
 MAX_TURNS = 8
 """Turns of one conversation."""
+
+INPUT_MARGIN = 0.05
+"""What is added to an estimate of a prompt's tokens, as a fraction, until an answer shows that it is not enough."""
+
+ANSWER_ROOM = 4_000
+"""Tokens that a turn's ceiling should leave for its answer."""
+
+LONGEST_ANSWER = 10_000
+"""Tokens of an answer, thinking included: at 80 a second all that can be written in the two minutes of a call."""
 
 
 class TurnBounds(Frozen):
@@ -27,6 +37,32 @@ class TurnBounds(Frozen):
                 f"most ({self.most}) is less than closing ({self.closing}), which one turn must be able to take"
             )
         return self
+
+    def for_prompt(self, tokens: int, margin: float) -> Self:
+        """The bounds of a turn whose prompt is estimated at so many tokens; 0: at nobody knows how many.
+
+        Every turn has room for an answer, and none takes more than its prompt and the longest answer can come to.
+        """
+        if tokens == 0:
+            return self
+        prompt = with_margin(tokens, margin)
+        closing = max(self.closing, prompt + ANSWER_ROOM)
+        return self.model_copy(update={"closing": closing, "most": max(closing, prompt + LONGEST_ANSWER)})
+
+
+def with_margin(tokens: int, margin: float) -> int:
+    """An estimate, made an upper bound."""
+    return math.ceil(tokens * (1 + margin))
+
+
+def grown(margin: float, counted: int, billed: int) -> float:
+    """The margin after a prompt that was estimated at `counted` tokens was billed `billed`.
+
+    One that it did not cover raises it to half as much again as it should have been.
+    """
+    if counted < 1 or billed <= with_margin(counted, margin):
+        return margin
+    return 1.5 * (billed / counted - 1)
 
 
 class TurnFunds(Frozen):

@@ -128,9 +128,14 @@ class CallUsage(Frozen):
         return self
 
     @property
+    def prompt(self) -> int:
+        """The whole input."""
+        return self.input + self.cache_write + self.cache_read
+
+    @property
     def total(self) -> int:
         """Everything that counts against the day's tokens."""
-        return self.input + self.cache_write + self.cache_read + self.output
+        return self.prompt + self.output
 
 
 class AdmissionState(StrEnum):

@@ -58,6 +58,11 @@ COSTS_NOTHING = frozenset(
 )
 """Failures of a model's turn that prove that nothing was billed. After any other one its ceiling stays charged."""
 
+NOTHING_BILLED = "nothing_billed"
+"""The one detail of an ApplicationError by which an attempt at a model's turn tells that nothing of it was billed,
+whatever its code: it broke before a request, or its request proved that it cost nothing.
+"""
+
 HANDED_OVER = "handed_over"
 """An engine's attempt ended because its worker shuts down. No failure: the cycle schedules the work anew at once, with
 what the attempt had reached, so that it counts toward no attempts. An ApplicationError's type, as the next one.

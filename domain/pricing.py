@@ -7,6 +7,7 @@ geographies, fast modes). Dollars are Decimal, exact.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -100,6 +101,24 @@ PRICES = {
 """By the model's exact name: one that only resembles a known name may cost anything."""
 
 
-def price_of(model: str | None) -> Price | None:
-    """The price of a model; None where none is known."""
-    return PRICES.get(model) if model else None
+ALIASES = {
+    "opus": "claude-opus-5-5",
+    "sonnet": "claude-sonnet-5-5",
+    "haiku": "claude-haiku-5-5",
+    "fable": "claude-fable-5-1",
+}
+"""Short names of the models that are current."""
+
+DEFAULT_MODEL = ALIASES["sonnet"]
+
+
+def model_named(name: str) -> str:
+    """The model's exact name, as it is called and priced; a full name is its own."""
+    return ALIASES.get(name.lower(), name)
+
+
+def price_of(model: str | None, own: Iterable[Price] = ()) -> Price | None:
+    """The price of a model; None where none is known. own: somebody's own prices, which take the place of these."""
+    if not model:
+        return None
+    return {**PRICES, **{price.model: price for price in own}}.get(model)

@@ -8,7 +8,7 @@ A service over HTTP tells less than the embedded engine finds out. What it does 
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -200,6 +200,30 @@ class Hypothesis(Frozen):
     rationale: str = Field(min_length=1, max_length=2000)
 
 
+class HypothesisStatus(StrEnum):
+    """What is known of a hypothesis. A test that decided nothing leaves it open to another one."""
+
+    UNTESTED = "untested"
+    VALIDATED = "validated"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
+OPEN_STATUSES = (HypothesisStatus.UNTESTED, HypothesisStatus.INCONCLUSIVE)
+"""A hypothesis with one of these can still be settled."""
+
+HypothesisId = Annotated[str, Field(pattern=r"^h[1-9][0-9]{0,17}$")]
+"""How the store calls a hypothesis: h and its number."""
+
+
+class Settlement(Frozen):
+    """What a cycle's results say of a hypothesis that it tested."""
+
+    hypothesis_id: HypothesisId
+    status: Literal[HypothesisStatus.VALIDATED, HypothesisStatus.REFUTED, HypothesisStatus.INCONCLUSIVE]
+    why: str = Field(min_length=1, max_length=1000)
+
+
 class Assessment(Frozen):
     """What the results mean, and which rules or reasons decided it."""
 
@@ -209,3 +233,4 @@ class Assessment(Frozen):
     weaknesses: tuple[str, ...] = Field(min_length=1, max_length=16)
     suggestions: tuple[str, ...] = Field(default=(), max_length=16)
     hypotheses: tuple[Hypothesis, ...] = Field(default=(), max_length=8)
+    settled: tuple[Settlement, ...] = Field(default=(), max_length=8)

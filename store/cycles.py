@@ -12,7 +12,7 @@ hold.
 import builtins
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -26,11 +26,22 @@ from sqlmodel import col
 from domain.cycle import CycleStatus, MemorySnapshot, Outcome, TrialRecord
 from domain.errors import ErrorCode, ResearchError
 from domain.gates import GateName
-from domain.results import Hypothesis
-from store import database
-from store.memory import MAX_TRIALS, select_trials, snapshot_of, trial_from
+from domain.memory import Experiment, ExperimentDetail, HypothesisRecord, OpenHypothesis, Precedent
+from domain.results import OPEN_STATUSES, HypothesisStatus
+from store import database, hypotheses
+from store.experiments import (
+    Order,
+    detail_from,
+    experiment_from,
+    precedent_from,
+    record_text,
+    select_detail,
+    select_experiments,
+    select_precedents,
+)
+from store.memory import MAX_TRIALS, SHOWS_SOMETHING, select_trials, snapshot_of, trial_from
 from store.strategies import DesignFacts
-from store.tables import RECORD_VERSION, UNTESTED, CycleRow, HypothesisRow
+from store.tables import RECORD_VERSION, CycleRow
 
 Wanted = builtins.list[sa.ColumnElement[bool]]
 """Conditions that all have to hold. Inside the class, `list` is the method."""
@@ -70,9 +81,8 @@ class Store:
         """Keep an ended run; True if it was not known yet. What stands under a run id is never overwritten."""
         with database.reporting(self.engine, "written"), database.writing(self.engine) as connection:
             row = connection.execute(insertion(self.engine.dialect.name, _columns(status, design))).scalar()
-            hypotheses = status.assessment.hypotheses if status.assessment else ()
-            if row is not None and hypotheses:
-                connection.execute(sa.insert(HypothesisRow), [_left(row, i, h) for i, h in enumerate(hypotheses, 1)])
+            if row is not None and status.assessment is not None:
+                hypotheses.keep(connection, row, status.assessment)
         return row is not None
 
     def get(self, cycle_id: str) -> CycleStatus | None:
@@ -101,8 +111,7 @@ class Store:
         wanted: Wanted = [
             col(CycleRow.symbol) == symbol,
             col(CycleRow.timeframe) == timeframe,
-            col(CycleRow.strategy_hash).is_not(None),
-            col(CycleRow.outcome).in_([Outcome.COMPLETED, Outcome.REJECTED, Outcome.FAILED]),
+            *SHOWS_SOMETHING,
         ]
         if up_to is not None:
             wanted.append(col(CycleRow.id) <= _last_row(up_to))
@@ -135,18 +144,62 @@ class Store:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
             return connection.execute(query.order_by(col(CycleRow.id)).limit(1)).scalar()
 
-    def untested(self, symbol: str, limit: int = 50) -> tuple[Hypothesis, ...]:
-        """The hypotheses that earlier cycles on the symbol left untested, newest first."""
-        columns = (col(HypothesisRow.id), col(CycleRow.cycle_id), col(HypothesisRow.text), col(HypothesisRow.rationale))
-        query = (
-            sa.select(*columns)
-            .join(CycleRow, col(CycleRow.id) == col(HypothesisRow.cycle_row))
-            .where(col(CycleRow.symbol) == symbol, col(HypothesisRow.status) == UNTESTED)
-            .order_by(col(HypothesisRow.id).desc())
-            .limit(limit)
+    def hypotheses(
+        self,
+        symbol: str | None = None,
+        statuses: Collection[HypothesisStatus] | None = None,
+        *,
+        ids: Collection[str] | None = None,
+        strategy_hash: str | None = None,
+        up_to: str | None = None,
+        limit: int = 50,
+    ) -> tuple[HypothesisRecord, ...]:
+        """The hypotheses that fit all that is given, newest first: by the symbol or the strategy of the cycle that left
+        them, by status, by id; with a snapshot's id, as of that snapshot.
+        """
+        query = hypotheses.select_hypotheses(
+            symbol=symbol,
+            statuses=statuses,
+            numbers=None if ids is None else [hypotheses.number_of(each) for each in ids],
+            strategy_hash=strategy_hash,
+            up_to=None if up_to is None else _last_row(up_to),
         )
-        with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
-            return _readable(_hypothesis, connection.execute(query).all())
+        return _readable(_named(hypotheses.hypothesis_from), self._rows(query.limit(limit)))
+
+    def open_hypotheses(self, symbol: str, up_to: str, limit: int = 20) -> tuple[OpenHypothesis, ...]:
+        """The open hypotheses of cycles on the symbol, as of a memory snapshot, as a designer may know them."""
+        query = hypotheses.select_hypotheses(symbol=symbol, statuses=OPEN_STATUSES, up_to=_last_row(up_to))
+        rows = self._rows(query.add_columns(record_text("record")).limit(limit))
+        return _readable(_named(hypotheses.blinded_from), rows)
+
+    def experiments(
+        self,
+        symbol: str,
+        timeframe: str | None = None,
+        up_to: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        order: Order = "newest",
+        limit: int = 20,
+    ) -> tuple[Experiment, ...]:
+        """What designers may know of earlier cycles; with a snapshot's id, as of that snapshot."""
+        row = None if up_to is None else _last_row(up_to)
+        query = select_experiments(symbol=symbol, timeframe=timeframe, up_to=row, outcome=outcome, order=order)
+        return _readable(_named(experiment_from), self._rows(query.limit(limit)))
+
+    def experiment(self, cycle_id: str, up_to: str | None = None) -> ExperimentDetail | None:
+        """What a designer may know of one earlier cycle; None where it has none, or had none at that snapshot."""
+        query = select_detail(cycle_id, None if up_to is None else _last_row(up_to))
+        rows = self._rows(query.limit(1))
+        return _named(detail_from)(rows[0]) if rows else None
+
+    def precedents(self, symbol: str, but: str, up_to: str, limit: int = 100) -> tuple[Precedent, ...]:
+        """Backtested cycles on the symbol but for one, as of a snapshot, newest first.
+
+        For assessors alone, since it tells of backtests.
+        """
+        rows = self._rows(select_precedents(symbol, but, _last_row(up_to)).limit(limit))
+        return _readable(_named(precedent_from), rows)
 
     def design(self, cycle_id: str) -> DesignFacts | None:
         """The strategy that the cycle's latest run had, as it was recorded; None where there was none."""
@@ -170,12 +223,24 @@ class Store:
             return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
 
     def _records(self, *wanted: sa.ColumnElement[bool], limit: int) -> Sequence[Row]:
-        # As text, so that one record that is no JSON does not make the others unreadable.
-        status = sa.cast(col(CycleRow.status), sa.Text).label("status")
-        columns = (col(CycleRow.id), col(CycleRow.cycle_id), col(CycleRow.record_version), status)
-        query = sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit)
+        columns: builtins.list[Any] = [
+            col(CycleRow.id),
+            col(CycleRow.cycle_id),
+            col(CycleRow.record_version),
+            record_text("status"),
+        ]
+        return self._rows(sa.select(*columns).where(*wanted).order_by(col(CycleRow.id).desc()).limit(limit))
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[Row]:
         with database.reporting(self.engine, "read"), database.reading(self.engine) as connection:
-            return connection.execute(query).all()
+            try:
+                return connection.execute(query).all()
+            except ValueError as error:
+                raise ResearchError(
+                    ErrorCode.STORE_UNAVAILABLE,
+                    f"a row of the store cannot be read: {error}. It was changed from outside: put a copy of the store "
+                    "back",
+                ) from error
 
 
 def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.ReturningInsert[Any]:
@@ -212,9 +277,14 @@ def _trial(row: Row) -> TrialRecord:
         return trial_from(row)
 
 
-def _hypothesis(row: Row) -> Hypothesis:
-    with _naming(row):
-        return Hypothesis(text=row.text, rationale=row.rationale)
+def _named(read: Callable[[Row], Read]) -> Callable[[Row], Read]:
+    """The same reader; what it cannot read it tells by the row's name."""
+
+    def reading(row: Row) -> Read:
+        with _naming(row):
+            return read(row)
+
+    return reading
 
 
 @contextmanager
@@ -222,17 +292,25 @@ def _naming(row: Row) -> Iterator[None]:
     """Tell by the row's name of values that are not what was written."""
     try:
         yield
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    except ValueError as error:
         raise ResearchError(
             ErrorCode.STORE_UNAVAILABLE,
-            f"{_what(row)} in the store cannot be read: {where}: {first['msg']}. It was changed from outside: put a "
-            "copy of the store back",
+            f"{_what(row)} in the store cannot be read: {_why(error)}. It was changed from outside: put a copy of the "
+            "store back",
         ) from error
 
 
+def _why(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return f"{where}: {first['msg']}"
+
+
 def _what(row: Row) -> str:
+    if "raised_by" in row._fields:
+        return f"the hypothesis h{row.id} of cycle {row.raised_by}"
     return f"the record of cycle {row.cycle_id} (row {row.id})"
 
 
@@ -281,19 +359,8 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
     }
 
 
-def _left(row: int, position: int, hypothesis: Hypothesis) -> dict[str, object]:
-    return {
-        "cycle_row": row,
-        "position": position,
-        "text": _storable(hypothesis.text),
-        "rationale": _storable(hypothesis.rationale),
-        "status": UNTESTED,
-    }
-
-
 def _storable(text: str | None) -> str | None:
-    """PostgreSQL's text holds no NUL. The JSON of the status keeps it, escaped."""
-    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return None if text is None else hypotheses.storable(text)
 
 
 def _last_row(snapshot: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlmodel import col
 
 from domain.cycle import MemorySnapshot, Outcome, TrialRecord
 from store.tables import CycleRow
@@ -28,6 +29,13 @@ _TRIAL_COLUMNS = (
     "validation_skill",
 )
 """All that is read: the columns with figures of the backtest part are not among them."""
+
+
+SHOWS_SOMETHING = (
+    col(CycleRow.strategy_hash).is_not(None),
+    col(CycleRow.outcome).in_([Outcome.COMPLETED, Outcome.REJECTED, Outcome.FAILED]),
+)
+"""The cycles that say something about a design."""
 
 
 def select_trials() -> sa.Select[Any]:

@@ -1,4 +1,4 @@
-"""The store's tables. Rows are written once and never changed, except for a hypothesis's status.
+"""The store's tables. Rows are written once and never changed.
 
 `cycles.status` holds the whole CycleStatus as JSON and is what reading gives back; the columns beside it are copies of
 what people filter and sort by. The tables are made by the migrations, which a test holds against this file.
@@ -12,14 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """The form of `cycles.status`. Raised when an older program could no longer read a new record."""
 
 MAX_ID = 1000
 """The longest workflow id that a Temporal server takes."""
-
-UNTESTED = "untested"
-"""The status of a hypothesis that no later cycle has tested."""
 
 
 class ExactDecimal(sa.types.TypeDecorator[Decimal]):
@@ -94,7 +91,7 @@ class CycleRow(SQLModel, table=True):
 
 
 class HypothesisRow(SQLModel, table=True):
-    """A statement that an assessment left for a later cycle to test."""
+    """A statement that an assessment left for a later cycle to test. Untested, until it has a settlement."""
 
     __tablename__ = "hypotheses"
     __table_args__ = (sa.UniqueConstraint("cycle_row", "position"), {"sqlite_autoincrement": True})
@@ -104,4 +101,16 @@ class HypothesisRow(SQLModel, table=True):
     position: int
     text: str = Field(sa_type=sa.Text)
     rationale: str = Field(sa_type=sa.Text)
-    status: str = Field(default=UNTESTED, max_length=16, index=True)
+
+
+class SettlementRow(SQLModel, table=True):
+    """What a cycle's results say of a hypothesis that it tested. The last one is the hypothesis's status."""
+
+    __tablename__ = "settlements"
+    __table_args__ = (sa.UniqueConstraint("hypothesis_row", "cycle_row"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, primary_key=True)
+    hypothesis_row: int = Field(foreign_key="hypotheses.id", index=True)
+    cycle_row: int = Field(foreign_key="cycles.id", index=True)
+    status: str = Field(max_length=16)
+    why: str = Field(sa_type=sa.Text)

@@ -1,5 +1,7 @@
 """A metered conversation with a designer or assessor, turn by turn: fund, call, settle.
 
+The conversation is kept here, in the workflow: after any crash it goes on from the last turn that was answered.
+
 The workflow holds the money, so it takes each attempt's ceiling out of the envelope before the attempt: Temporal never
 makes a second one by itself, which nobody would have paid for. It funds a new one when an answer was lost, and after a
 pause when the failure proves that nothing was billed. A turn that can't be billed is left to Temporal's policy.
@@ -17,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ceilings import MAX_TURNS
     from domain.errors import COSTS_NOTHING, ErrorCode
     from domain.results import Frozen
-    from domain.turns import Answer, FundedTurn
+    from domain.turns import Answer, FundedTurn, Message
     from workflows.failures import CycleFailed, failure_of
     from workflows.funds import Funds
     from workflows.policies import ActivityPolicy
@@ -49,13 +51,20 @@ async def converse(
     reset, or the ledger was). The conversation then goes on with the turn that it had come to.
     pause: waits so long, after this failure.
     """
+    messages: tuple[Message, ...] = ()
+    memory: str | None = None
+
+    def going_on(funded: FundedTurn) -> Frozen:
+        return turn(funded.model_copy(update={"messages": messages, "memory_snapshot": memory}))
+
     for number in range(1, MAX_TURNS + 1):
         lost = free = 0
         give_up = workflow.now() + policy.schedule_to_close
         while True:
             before_attempt()
             try:
-                answer = await _attempt(activity, number, turn, answer_type, funds, policy, f"{summary}, turn {number}")
+                title = f"{summary}, turn {number}"
+                answer = await _attempt(activity, number, going_on, answer_type, funds, policy, title)
                 break
             except CycleFailed as failure:
                 if failure.code is ErrorCode.ENVELOPE_STALE:
@@ -71,6 +80,10 @@ async def converse(
                 await pause(failure, delay)
         if finished(answer):
             return answer
+        if answer.ended:
+            raise CycleFailed(answer.ended.code, answer.ended.message)
+        messages += answer.messages
+        memory = memory or answer.memory_snapshot
     code = ErrorCode.DESIGN_INVALID if activity == "design" else ErrorCode.INTERNAL_ERROR
     raise CycleFailed(code, f"{activity} came to no end in {MAX_TURNS} turns; start the cycle again with another brief")
 
@@ -108,7 +121,7 @@ async def _attempt(
             funds.charge(ticket)
             raise
         failure = failure_of(error, activity)
-        if failure.code in COSTS_NOTHING:
+        if failure.cost_nothing:
             funds.put_back(ticket)
         else:
             funds.charge(ticket)
@@ -116,7 +129,7 @@ async def _attempt(
     except asyncio.CancelledError:
         funds.charge(ticket)
         raise
-    funds.settle(ticket, answer.usage)
+    funds.settle(ticket, answer)
     if cancelled:
         raise cancelled
     return answer

@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from domain.errors import ErrorCode
+    from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode
     from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
@@ -32,13 +32,19 @@ _DEFECT = (
 
 
 class CycleFailed(Exception):
-    """An activity, or a phase, failed. retry_after: how long the one that was asked wants to be left alone."""
+    """An activity, or a phase, failed. retry_after: how long the one that was asked wants to be left alone.
 
-    def __init__(self, code: ErrorCode, message: str, retry_after: timedelta | None = None) -> None:
+    cost_nothing: of a model's turn, that nothing of it was billed.
+    """
+
+    def __init__(
+        self, code: ErrorCode, message: str, retry_after: timedelta | None = None, *, cost_nothing: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.cost_nothing = cost_nothing
 
 
 async def call(
@@ -82,9 +88,11 @@ def failure_of(error: ActivityError, activity: str) -> CycleFailed:
     if isinstance(cause, ActivityTimeout):
         return CycleFailed(_SILENT.get(activity, ErrorCode.INTERNAL_ERROR), _silence(activity, cause))
     if isinstance(cause, ApplicationError):
+        nothing = cause.type in COSTS_NOTHING or tuple(cause.details) == (NOTHING_BILLED,)
         if cause.type is not None and cause.type in set(ErrorCode):
-            return CycleFailed(ErrorCode(cause.type), cause.message, cause.next_retry_delay)
-        return CycleFailed(ErrorCode.INTERNAL_ERROR, f"{activity} failed: {cause.type}: {cause.message}. {_DEFECT}")
+            return CycleFailed(ErrorCode(cause.type), cause.message, cause.next_retry_delay, cost_nothing=nothing)
+        what = f"{activity} failed: {cause.type}: {cause.message}. {_DEFECT}"
+        return CycleFailed(ErrorCode.INTERNAL_ERROR, what, cost_nothing=nothing)
     raise error
 
 

@@ -11,12 +11,12 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.ceilings import TurnFunds, next_turn
-    from domain.cycle import Admission, AdmissionState, CallUsage, DesignerKind, OnBudgetExhausted
+    from domain.ceilings import INPUT_MARGIN, TurnFunds, grown, next_turn
+    from domain.cycle import Admission, AdmissionState, DesignerKind, OnBudgetExhausted
     from domain.envelope import Envelope, Ticket
     from domain.errors import ErrorCode
     from domain.ledger import Refusal
-    from domain.turns import FundedTurn
+    from domain.turns import Answer, FundedTurn, next_prompt
     from workflows.admission import LedgerLink
     from workflows.cycle_input import CycleInput
     from workflows.failures import CycleFailed
@@ -37,6 +37,8 @@ class Funds:
         self._link = link
         self._envelopes: tuple[Envelope, ...] = ()
         self._stale = False
+        self._margin = INPUT_MARGIN
+        self._next_prompt: dict[str, int] = {}
 
     @property
     def stale(self) -> bool:
@@ -92,7 +94,8 @@ class Funds:
                 raise CycleFailed(ErrorCode.ENVELOPE_STALE, "the cycle was reset: the envelope is its earlier run's")
             envelope = self._present
             free, settled = envelope.free(phase), self._settled(phase)
-            funds = next_turn(self._bounds, turn, self._caps[phase], settled, free)
+            bounds = self._bounds.for_prompt(self._next_prompt.get(phase, 0), self._margin)
+            funds = next_turn(bounds, turn, self._caps[phase], settled, free)
             if funds is None:
                 raise _cap_reached(phase, settled, self._caps[phase])
             more = 0 if isinstance(funds, TurnFunds) else funds.tokens
@@ -103,14 +106,26 @@ class Funds:
         after, ticket = envelope.take(phase, funds.tokens, self._ceiling_usd(funds.tokens), workflow.now())
         self._keep(after)
         return ticket, FundedTurn(
-            granted_run_id=envelope.run_id, turn=turn, ceiling_tokens=funds.tokens, closing=funds.closing
+            granted_run_id=envelope.run_id,
+            turn=turn,
+            ceiling_tokens=funds.tokens,
+            closing=funds.closing,
+            margin=self._margin,
         )
 
-    def settle(self, ticket: Ticket, usage: CallUsage | None) -> None:
-        """Book what the answer used. One that doesn't tell is charged, unless its ceiling was nothing."""
+    def settle(self, ticket: Ticket, answer: Answer) -> None:
+        """Book what the answer used. One that doesn't tell is charged, unless its ceiling was nothing.
+
+        A prompt that was estimated too low widens the margin of the cycle's later calls, and how far the conversation
+        has grown bounds what its next turn needs.
+        """
+        usage = answer.usage
         if usage is None:
             self.charge(ticket)
             return
+        if answer.counted is not None:
+            self._margin = grown(self._margin, answer.counted, usage.prompt)
+            self._next_prompt[ticket.phase] = next_prompt(answer)
         cost = self._price.cost(usage) if self._price else None
         after, record = self._present.settle(ticket, usage, cost, workflow.now())
         self._keep(after)

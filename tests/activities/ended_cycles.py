@@ -26,11 +26,11 @@ from temporalio.workflow import ActivityCancellationType
 from activities.budget import BudgetActivities
 from activities.ended_runs import READING, Reading
 from activities.faults import translated
-from activities.fence import check_envelope
+from activities.fence import billable, check_envelope
 from activities.heartbeat import beating
 from domain.cycle import CYCLE_WORKFLOW, CallUsage
 from domain.envelope import Envelope, Ticket, ask_to_open
-from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
+from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode, ResearchError
 from domain.ledger import BudgetInput, Closed, Granted, Limits, Record, RunRef, RunReport
 from domain.pricing import PRICES, Price
 from domain.turns import Answer, FundedTurn
@@ -51,6 +51,7 @@ class Fate(StrEnum):
     REFUSED = "refused"
     LOST = "lost"
     BROKE = "broke"
+    UNBILLED = "unbilled"
     TIMED_OUT = "timed_out"
     HANGS = "hangs"
 
@@ -152,8 +153,10 @@ class ScriptedCycle:
             )
         except ActivityError as error:
             cause = error.cause
-            code = cause.type if isinstance(cause, ApplicationError) else None
-            if is_cancelled_exception(error) or code not in set(COSTS_NOTHING):
+            told = cause if isinstance(cause, ApplicationError) else ApplicationError("")
+            code = told.type
+            nothing = code in set(COSTS_NOTHING) or NOTHING_BILLED in told.details
+            if is_cancelled_exception(error) or not nothing:
                 await self.book(ticket, None)
             else:
                 self.spent = self.spent.put_back(ticket)
@@ -253,6 +256,9 @@ class Turns:
                         raise ResearchError(ErrorCode.ANSWER_LOST, "the connection was dropped")
                     case Fate.BROKE:
                         raise KeyError("as by a defect")
+                    case Fate.UNBILLED:
+                        with billable(turn):
+                            raise KeyError("as by a defect, before a request")
                     case Fate.ANSWERED_AT_LAST if activity.info().attempt < 3:
                         raise ResearchError(ErrorCode.ANTHROPIC_ERROR, "overloaded")
                     case Fate.HANGS | Fate.TIMED_OUT:

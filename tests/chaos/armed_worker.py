@@ -20,6 +20,7 @@ import workflows.budget
 from engine.pool import JobPool
 from settings import Settings
 from store.cycles import Store
+from tests.claude import worker_process as claude
 from tests.metered.house import SILENCE
 from tests.metered.turns import MeteredTurns
 from tests.metered.worker_process import files_in, store_in, working
@@ -32,7 +33,7 @@ from .house import House
 
 class Kind(StrEnum):
     """What the process works on: all but engine jobs, engine jobs alone, those at a service, a metered house, or its
-    designer's and assessor's turns alone, one at a time.
+    designer's and assessor's turns alone, one at a time, or a house of Claude's.
     """
 
     ORCHESTRATOR = "orchestrator"
@@ -40,10 +41,12 @@ class Kind(StrEnum):
     SERVICE = "service"
     METERED = "metered"
     TURNS = "turns"
+    CLAUDE = "claude"
 
 
 class Armed(BaseModel):
-    """Which house, and where to die, if at all. url: of a metered house's provider, or of the service."""
+    """Which house, and where to die, if at all. url: of a metered house's provider, of the service, or
+    of the API."""
 
     kind: Kind
     place: str | None = None
@@ -68,6 +71,9 @@ async def _work(armed: Armed) -> None:
             store = store_in(armed.root)
             worker = working(client, armed.queue, armed.url, armed.root, store)
             await stack.enter_async_context(worker)
+        elif armed.kind is Kind.CLAUDE:
+            store = store_in(armed.root)
+            await stack.enter_async_context(claude.working(client, armed.queue, armed.url, armed.root, store))
         elif armed.kind is Kind.TURNS:
             turns = MeteredTurns(armed.url, files_in(armed.root))
             await stack.enter_async_context(

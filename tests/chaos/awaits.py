@@ -1,8 +1,8 @@
 """Every place where an activity waits, read from the code: a worker may die at each of them.
 
 A place is an `await`, one item of an `async with` (where it is entered), an `async for` or an async comprehension, in
-an async function of the modules of activities and engines that an activity can reach. Reached is what is named: a
-function counts where a reached one has its name in it, whatever it is called on.
+an async function of the modules of activities, Claude and engines that an activity can reach. Reached is what is
+named: a function counts where a reached one has its name in it, whatever it is called on.
 """
 
 import ast
@@ -12,7 +12,14 @@ from pathlib import Path
 
 from settings import PROJECT
 
-MODULES = ("activities/*.py", "engine/embedded.py", "engine/pool.py", "engine/service/*.py", "tests/metered/turns.py")
+MODULES = (
+    "activities/*.py",
+    "claude/*.py",
+    "engine/embedded.py",
+    "engine/pool.py",
+    "engine/service/*.py",
+    "tests/metered/turns.py",
+)
 """Metered turns stand for those of a designer that costs money: they are what a metered cycle waits for."""
 
 AsyncFunction = ast.AsyncFunctionDef

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.failure.v1 import ApplicationFailureInfo
 from temporalio.api.history.v1 import HistoryEvent
 
 import client
-from client.audit_calls import COST_NOTHING, HistoryReader, Telling, Unreadable
+from client.audit_calls import COST_NOTHING, NOTHING_BILLED, HistoryReader, Telling, Unreadable
+from domain import errors
 from domain.cycle import CallUsage
 from domain.envelope import Envelope
 from domain.errors import COSTS_NOTHING, ErrorCode
@@ -53,8 +55,8 @@ class History:
                 getattr(target, name).CopyFrom(value)
             elif name == "activity_type":
                 target.activity_type.name = value
-            elif name == "failure":
-                target.failure.application_failure_info.type = value
+            elif isinstance(value, ApplicationFailureInfo):
+                target.failure.application_failure_info.CopyFrom(value)
             else:
                 setattr(target, name, value)
         self.events.append(event)
@@ -87,9 +89,10 @@ class History:
         self.add("ACTIVITY_TASK_COMPLETED", at, scheduled_event_id=turn, result=payloads({"usage": told}))
         self.task(at)
 
-    def fail(self, turn: int, at: datetime, code: str) -> None:
+    def fail(self, turn: int, at: datetime, code: str, says: str | None = None) -> None:
         """Its failure, and the task that hears it."""
-        self.add("ACTIVITY_TASK_FAILED", at, scheduled_event_id=turn, failure=code)
+        told = ApplicationFailureInfo(type=code, details=payloads(says) if says else None)
+        self.add("ACTIVITY_TASK_FAILED", at, scheduled_event_id=turn, failure=told)
         self.task(at)
 
     def told(self) -> Telling:
@@ -168,6 +171,7 @@ def test_a_failure_costs_its_ceiling_unless_it_proves_that_nothing_was_billed(co
 
 def test_what_costs_nothing_is_said_a_second_time_with_the_same_words() -> None:
     assert {code.value for code in COSTS_NOTHING} == COST_NOTHING
+    assert errors.NOTHING_BILLED == NOTHING_BILLED
 
 
 def test_turns_that_may_call_no_model_are_no_calls_and_take_no_number() -> None:
@@ -253,7 +257,7 @@ CALLS = st.lists(
     st.tuples(
         st.integers(0, 200_000),  # seconds until it is asked for
         st.integers(0, 100_000),  # and until it ends
-        st.sampled_from(["answer", "answer", "lost", "nothing"]),
+        st.sampled_from(["answer", "answer", "lost", "nothing", "unsent"]),
         st.integers(1, 200_000),
         st.lists(st.integers(0, 60_000), min_size=4, max_size=4),
     ),
@@ -285,11 +289,12 @@ def test_both_statements_of_the_rules_come_to_the_same_calls(
             envelope, record = envelope.settle(ticket, usage, price.cost(usage), now)
             records.append(record)
         elif end == "lost":
-            history.fail(turn, now, "answer_lost")
+            history.fail(turn, now, "answer_lost", "that much is known")
             envelope, record = envelope.charge(ticket, "claude-haiku-5-5", now)
             records.append(record)
         else:
-            history.fail(turn, now, "anthropic_error")
+            free = ("anthropic_error", None) if end == "nothing" else ("internal_error", errors.NOTHING_BILLED)
+            history.fail(turn, now, *free)
             envelope = envelope.put_back(ticket)
 
     told = [(one.seq, one.state, one.total_tokens, one.cost, one.days) for one in history.told().calls]

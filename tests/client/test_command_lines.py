@@ -21,7 +21,14 @@ BAD_LINES = {
     "an address that is none says how to write one": (["list", "--address", "[::1"], 4, "write host:port"),
     "what is not text is refused before it is used": (["strategy", "validate", "\udcff"], 2, "not text: '\\udcff'"),
     "without a key and a designer the offline one is named": (["start"], 4, "--designer offline"),
-    "claude is plainly not in this version": (["start", "--designer", "claude"], 4, "only the offline designer"),
+    "claude without a key says which variable to set": (["start", "--designer", "claude"], 4, "ANTHROPIC_API_KEY"),
+    "a model without claude is refused": (
+        ["start", "--designer", "offline", "--model", "opus"],
+        2,
+        "the offline designer calls no model",
+    ),
+    "a status that hypotheses cannot have names those they can": (["hypotheses", "--status", "true"], 2, "'refuted'"),
+    "hypotheses of what is no symbol are refused": (["hypotheses", "--symbol", "../x"], 2, "is not a symbol"),
     "an unknown designer names the known ones": (["start", "--designer", "gpt"], 2, "'offline'"),
     "an unknown symbol names the nearest": (
         ["start", "--designer", "offline", "--symbol", "EURUS"],
@@ -162,7 +169,19 @@ def test_without_a_command_the_first_screen_names_them_all(command):
     ran = command()
 
     assert ran.code == 0
-    for name in ("dev", "start", "status", "list", "show", "cancel", "budget", "strategy", "data", "worker"):
+    for name in (
+        "dev",
+        "start",
+        "status",
+        "list",
+        "show",
+        "cancel",
+        "hypotheses",
+        "budget",
+        "strategy",
+        "data",
+        "worker",
+    ):
         assert f"\n  {name} " in ran.out
 
 
@@ -262,3 +281,30 @@ def test_bars_that_break_a_rule_are_refused_by_their_line(command, tmp_path: Pat
 
     assert ran.code == 2
     assert "line 2" in ran.err
+
+
+def test_with_a_key_claude_designs_unless_another_is_named(command, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key-and-never-sent")
+
+    ran = command("start", "--address", "127.0.0.1:1", "--model", "Opus")
+
+    assert ran.code == 6  # no server: everything before it was accepted
+    assert "no-key-and-never-sent" not in ran.out + ran.err
+
+
+def test_a_model_that_is_misspelt_names_the_nearest(command, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key-and-never-sent")
+
+    ran = command("start", "--model", "sonet")
+
+    assert ran.code == 2
+    assert "did you mean sonnet?" in ran.err
+
+
+def test_a_model_without_a_known_price_is_told(command, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key-and-never-sent")
+
+    ran = command("start", "--address", "127.0.0.1:1", "--model", "claude-next-9")
+
+    assert ran.code == 6
+    assert "no price is known for the model claude-next-9" in ran.err

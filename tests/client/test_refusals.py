@@ -26,10 +26,11 @@ async def offering(
 ) -> AsyncIterator[Command]:
     """`research` on the running house, with a designer that needs tokens and settings that allow 1,000 a day."""
     monkeypatch.setenv("AGENT_DAILY_TOKEN_BUDGET", "1000")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key-and-never-sent")
 
     def call(*arguments: str) -> Ran:
         capsys.readouterr()
-        code = run([*place.flags, *arguments], designers=("offline", "claude"))
+        code = run([*place.flags, *arguments])
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 

@@ -3,7 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ceilings import MAX_TURNS, TopUpNeeded, TurnBounds, TurnFunds, next_turn
+from domain.ceilings import (
+    ANSWER_ROOM,
+    INPUT_MARGIN,
+    LONGEST_ANSWER,
+    MAX_TURNS,
+    TopUpNeeded,
+    TurnBounds,
+    TurnFunds,
+    grown,
+    next_turn,
+    with_margin,
+)
 
 BOUNDS = TurnBounds(most=30_000, closing=20_000)
 
@@ -57,3 +68,26 @@ def test_no_turn_takes_more_than_is_free_or_leaves_too_little_to_close(
         assert closing <= free + funds.tokens <= min(BOUNDS.most + closing, cap - settled)
     else:
         assert cap - settled < closing
+
+
+def test_an_estimate_that_was_enough_leaves_the_margin_as_it_is() -> None:
+    assert grown(INPUT_MARGIN, counted=10_000, billed=with_margin(10_000, INPUT_MARGIN)) == INPUT_MARGIN
+    assert grown(INPUT_MARGIN, counted=0, billed=10_000) == INPUT_MARGIN
+
+
+@given(counted=st.integers(1, 100_000), billed=st.integers(0, 1_000_000), margin=st.floats(INPUT_MARGIN, 5))
+def test_a_margin_only_grows_and_then_covers_what_it_did_not(counted: int, billed: int, margin: float) -> None:
+    wider = grown(margin, counted, billed)
+    assert wider >= margin
+    assert with_margin(counted, wider) >= billed
+
+
+@given(tokens=st.integers(1, 100_000), margin=st.floats(0, 5))
+def test_a_turn_has_room_for_an_answer_and_for_none_that_could_not_be_written(tokens: int, margin: float) -> None:
+    bounds, prompt = BOUNDS.for_prompt(tokens, margin), with_margin(tokens, margin)
+    assert bounds.most >= bounds.closing >= max(BOUNDS.closing, prompt + ANSWER_ROOM)
+    assert bounds.most in (bounds.closing, prompt + LONGEST_ANSWER)
+
+
+def test_a_prompt_that_nobody_knows_leaves_the_bounds_as_they_are() -> None:
+    assert BOUNDS.for_prompt(0, INPUT_MARGIN) == BOUNDS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from domain.cycle import CallUsage
-from domain.pricing import PRICES, price_of
+from domain.pricing import ALIASES, PRICES, model_named, price_of
 
 COUNTS = st.integers(0, 400_000)
 
@@ -74,3 +74,18 @@ def test_no_call_costs_more_than_its_ceiling(model: str, counts: tuple[int, int,
 def test_a_part_of_the_cache_writes_is_no_more_than_the_whole() -> None:
     with pytest.raises(ValidationError, match="part of cache_write"):
         CallUsage(model="m", cache_write=1, cache_write_1h=2)
+
+
+def test_somebodys_own_price_takes_the_place_of_ours() -> None:
+    ours = PRICES["claude-opus-5-5"]
+    own = ours.model_copy(update={"source": "our contract"})
+    another = ours.model_copy(update={"model": "house-model"})
+    assert price_of("claude-opus-5-5", (own, another)) == own
+    assert price_of("house-model", (own, another)) == another
+    assert price_of("claude-sonnet-5-5", (own, another)) == PRICES["claude-sonnet-5-5"]
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_every_short_name_is_that_of_a_model_with_a_price(alias: str) -> None:
+    assert price_of(model_named(alias.upper()))
+    assert model_named("claude-opus-4-8") == "claude-opus-4-8"

@@ -7,14 +7,16 @@ from typing import Any
 from domain.cycle import CycleRequest, CycleStatus, DesignerKind, Failure, Outcome, Phase, PhaseTiming, StrategyRef
 from domain.errors import ErrorCode
 from domain.gates import GateThresholds, backtest_gate, training_gate
-from domain.results import Assessment, Hypothesis, Verdict
+from domain.results import Assessment, Hypothesis, HypothesisStatus, Settlement, Verdict
 from tests.domain.usual_results import backtest, training
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def ended_cycles() -> tuple[CycleStatus, ...]:
-    """One completed, one rejected, one failed and one cancelled cycle, all on the same bars."""
+    """One completed, one rejected, one failed, one cancelled cycle, and one that settles what the first one left; all
+    on the same bars.
+    """
     limits = GateThresholds()
     assessment = Assessment(
         verdict=Verdict.NEUTRAL,
@@ -58,4 +60,7 @@ def ended_cycles() -> tuple[CycleStatus, ...]:
         bare.model_copy(update={**trained, **end, "cycle_id": f"cycle-{name}", "run_id": f"run-{name}"})
         for name, end in ends.items()
     ]
-    return (*made, bare)
+    settled = Settlement(hypothesis_id="h1", status=HypothesisStatus.REFUTED, why="It did not.")
+    settling = assessment.model_copy(update={"hypotheses": (), "settled": (settled,)})
+    names = {"cycle_id": "cycle-settling", "run_id": "run-settling"}
+    return (*made, bare, made[0].model_copy(update={**names, "assessment": settling}))

@@ -70,7 +70,7 @@ def test_a_reader_is_not_held_up_by_a_writer(store: Store, ended: MakeCycle) -> 
 
 def test_a_transaction_that_fails_leaves_nothing_behind(store: Store, ended: MakeCycle) -> None:
     store.record(ended())
-    left = sa.text("INSERT INTO hypotheses VALUES (:id, :cycle, 1, 't', 'r', 'untested')")
+    left = sa.text("INSERT INTO hypotheses VALUES (:id, :cycle, 1, 't', 'r')")
     with (
         pytest.raises(ResearchError, match="FOREIGN KEY") as refused,
         database.reporting(store.engine, "written"),
@@ -78,7 +78,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(store: Store, ended: Mak
     ):
         connection.execute(left, [{"id": 1, "cycle": 1}, {"id": 2, "cycle": 99}])
     assert refused.value.code is ErrorCode.INTERNAL_ERROR
-    assert store.untested("EURUSD") == ()
+    assert store.hypotheses("EURUSD") == ()
 
 
 @pytest.mark.parametrize("statement", ["SELECT :not_given", "INSERT INTO cycles (id) VALUES (1)"])
@@ -127,8 +127,8 @@ def _without_a_schema(path: Path) -> None:
         (_not_a_database, r"file is not a database.*put a copy of it back, or move it away"),
         (_torn, r"malformed.*put a copy of it back, or move it away"),
         (_a_folder, r"there is no store at"),
-        (_from_the_future, r"written by a newer version.*schema 9999, known here up to 0001.*Update the program"),
-        (_without_a_schema, r"has schema none, this version needs 0001.*research worker"),
+        (_from_the_future, r"written by a newer version.*schema 9999, known here up to 0002.*Update the program"),
+        (_without_a_schema, r"has schema none, this version needs 0002.*research worker"),
     ],
 )
 def test_a_database_that_cannot_be_used_says_why_and_what_to_do(

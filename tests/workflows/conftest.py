@@ -217,7 +217,7 @@ async def open_house(
     faults = Faults()
     places.data.mkdir(exist_ok=True)
     faulty = FaultyEngine(engine(pool, places), faults)
-    turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(), faults)
+    turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(store, files), faults)
     records = RecordActivities(store, files)
     budget = BudgetActivities(client, records)
     offered: dict[str, Activity] = {

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client, WorkflowHandle
 
 from activities.fence import Billable
+from claude.call import PATIENCE
 from domain.cycle import CycleResult, CycleStatus, Phase
-from domain.errors import ResearchError
 from domain.ledger import BudgetStatus, Entry, budget_workflow_id
 from domain.turns import FundedTurn
 from engine.interface import Engine, Places
 from engine.pool import JobPool
+from tests.claude.fake_api import Asked, Refuses, Says
+from tests.claude.house import claude_house, unbooked, usual
 from tests.metered.books import differences
 from tests.metered.house import ENVELOPE, hasty, metered_house
 from tests.metered.provider import Provider, Reply
@@ -45,12 +47,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Played:
-    """A cycle that has ended or is about to, and what can be asked about it. calls: the ledger's."""
+    """A cycle that has ended or is about to, and what can be asked about it. calls: the ledger's. asked: how often an
+    activity asked the API, where there is one.
+    """
 
     cycle: Cycle
     get: Callable[[str], CycleStatus | None]
     balance: Callable[[], Awaitable[BudgetStatus]]
     calls: Callable[[], Awaitable[Sequence[Entry]]]
+    asked: Callable[[str], int] | None = None
 
 
 def policies(**rows: dict[str, Any]) -> Policies:
@@ -99,19 +104,13 @@ async def plain(
 
 
 @dataclass(frozen=True)
-class FailingTurns(MeteredTurns):
-    """As the metered ones, but the second turn of a phase fails, with these errors in turn and then with the last."""
-
-    phase: str = ""
-    errors: tuple[ResearchError, ...] = ()
-    made: list[ResearchError] = field(default_factory=list)
+class BrokenTurns(MeteredTurns):
+    """As the metered ones, but the second turn breaks before its request."""
 
     async def _reply(self, phase: str, turn: FundedTurn, work: Billable) -> Reply:
-        if (phase, turn.turn) != (self.phase, 2):
-            return await super()._reply(phase, turn, work)
-        with work.request():
-            self.made.append(self.errors[min(len(self.made), len(self.errors) - 1)])
-            raise self.made[-1]
+        if turn.turn == 2:
+            raise KeyError("a field that is missing")
+        return await super()._reply(phase, turn, work)
 
 
 @dataclass(frozen=True)
@@ -129,25 +128,15 @@ async def metered(
     turns: type[MeteredTurns] = MeteredTurns,
     provider: Callable[[Provider], None] = lambda provider: None,
     before: Callable[[Path], None] = lambda root: None,
-    phase: str = "",
-    errors: tuple[ResearchError, ...] = (),
     **changes: object,
 ) -> AsyncIterator[Played]:
-    """A cycle whose turns cost tokens, with funds for one such cycle. Pauses between attempts are short at first, and
-    then longer than anybody waits.
-    """
+    """A cycle whose turns cost tokens, with funds for one such cycle."""
     async with metered_house(stage.client, stage.root, staffed=False) as house:
         provider(house.provider)
         before(stage.root)
-        made = turns(house.provider.url, files_in(stage.root), *((phase, errors) if errors else ()))
-        async with house.working(made):
+        async with house.working(turns(house.provider.url, files_in(stage.root))):
             await house.open_ledger(tokens=ENVELOPE)
-            usual = hasty()
-            pauses = {"first_retry": SOON, "backoff": 10_000_000.0, "longest_retry": timedelta(days=1)}
-            given = usual.model_copy(
-                update={name: getattr(usual, name).model_copy(update=pauses) for name in ("design", "assess")}
-            )
-            cycle, _ = await house.start(given, **changes)
+            cycle, _ = await house.start(None, **changes)
 
             async def calls() -> Sequence[Entry]:
                 await house.provider.until(house.provider.is_idle)
@@ -156,6 +145,42 @@ async def metered(
                 return entries
 
             yield Played(cycle, house.store.get, house.balance, calls)
+
+
+@asynccontextmanager
+async def by_claude(
+    stage: Stage, *, phase: str, answers: tuple[Says | Refuses, ...], patience: float = PATIENCE
+) -> AsyncIterator[Played]:
+    """A cycle by Claude, in which the second turn of a phase is answered so, in turn and then with the last one. Pauses
+    between attempts are short at first, and then longer than anybody waits.
+    """
+    async with claude_house(stage.client, stage.root, patience=patience) as house:
+        said = 0
+
+        async def script(asked: Asked) -> Says | Refuses:
+            nonlocal said
+            if (asked.phase, asked.turn) != (phase, 2):
+                return usual(asked)
+            said += 1
+            return answers[min(said, len(answers)) - 1]
+
+        house.api.script = script
+        policies = hasty()
+        pauses = {"first_retry": SOON, "backoff": 10_000_000.0, "longest_retry": timedelta(days=1)}
+        policies = policies.model_copy(update={phase: getattr(policies, phase).model_copy(update=pauses)})
+        cycle = await house.start({"policies": policies})
+
+        async def calls() -> Sequence[Entry]:
+            house.api.released.set()
+            await house.api.until(lambda: house.api.under_way == 0)
+            entries = await house.entries()
+            assert unbooked(entries, house.api.bills) == []
+            return entries
+
+        def asked(activity: str) -> int:
+            return sum(one.phase == activity for one in house.api.asked)
+
+        yield Played(cycle, house.store.get, house.balance, calls, asked)
 
 
 # What breaks, and heals
