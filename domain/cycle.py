@@ -12,6 +12,7 @@ from domain.errors import ErrorCode
 from domain.gates import GateResult, GateThresholds
 from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, TrainingResult, Verdict
 from domain.symbols import Symbol
+from domain.trace import Trace
 
 CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 """The name of a cycle's workflow on the server."""
@@ -138,6 +139,31 @@ class CallUsage(Frozen):
         return self.prompt + self.output
 
 
+class PhaseUsage(Frozen):
+    """What the answered calls of one phase were billed, in tokens; thinking is part of output."""
+
+    calls: int = Field(0, ge=0)
+    input: int = Field(0, ge=0)
+    cache_write: int = Field(0, ge=0)
+    cache_read: int = Field(0, ge=0)
+    output: int = Field(0, ge=0)
+
+    def and_of(self, call: CallUsage) -> "PhaseUsage":
+        """With one more call."""
+        return PhaseUsage(
+            calls=self.calls + 1,
+            input=self.input + call.input,
+            cache_write=self.cache_write + call.cache_write,
+            cache_read=self.cache_read + call.cache_read,
+            output=self.output + call.output,
+        )
+
+    @property
+    def prompt(self) -> int:
+        """The whole input."""
+        return self.input + self.cache_write + self.cache_read
+
+
 class AdmissionState(StrEnum):
     """What the ledger said."""
 
@@ -184,6 +210,7 @@ class CycleStatus(Frozen):
     cycle_id: str
     run_id: str
     request: CycleRequest
+    trace: Trace | None = Field(None, description="where the cycle stands in a trace, whether or not anybody keeps it")
     phase: Phase = Phase.QUEUED
     stopped_in: Phase | None = Field(None, description="the phase in which a cycle ended that did not reach its end")
     outcome: Outcome | None = None
@@ -200,6 +227,7 @@ class CycleStatus(Frozen):
     assessment: Assessment | None = None
     failure: Failure | None = None
     tokens: int = Field(0, ge=0, description="settled and charged, all classes")
+    usage: dict[str, PhaseUsage] = Field(default_factory=dict, description="what was settled, by design and assess")
     cost_usd: Decimal = Field(Decimal(0), max_digits=60, description="of the tokens whose price is known")
     unpriced_tokens: int = Field(0, ge=0, description="the part of tokens whose model has no price")
     timings: tuple[PhaseTiming, ...] = ()
