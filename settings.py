@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     temporal_profile: Annotated[str | None, Field(validation_alias="TEMPORAL_PROFILE")] = None
     task_queue: Annotated[str, Field(min_length=1)] = "research"
     ui_url: str | None = None
+    metrics_address: str | None = "127.0.0.1:9464"
+    trace_ui: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None
 
     daily_token_budget: Annotated[int, Field(ge=0, validation_alias="AGENT_DAILY_TOKEN_BUDGET")] = 500_000
     daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias="AGENT_DAILY_USD_BUDGET")] = None
@@ -161,6 +163,17 @@ class Settings(BaseSettings):
             raise _refused("there is nothing in it")
         if value is not None and not all("!" <= character <= "~" for character in value.get_secret_value()):
             raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
+        return value
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _listening(cls, value: str | None) -> str | None:
+        """host:port, or None for `off`."""
+        if value is None or value.strip().lower() == "off":
+            return None
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise _refused("write host:port, as in 127.0.0.1:9464, or `off`")
         return value
 
     @field_validator("ktrdr_api_url")

@@ -25,11 +25,13 @@ from client.connection import Unreachable, connect
 from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
+from client.traced import traced_start
 from client.views import ListedCycle, Started
 from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.errors import ResearchError
 from domain.pricing import model_named, price_of
 from engine.interface import CostOverride
+from observability.propagation import Propagation
 from settings import Settings
 from workflows.cycle_input import CycleInput
 
@@ -83,7 +85,7 @@ def talk(conversation: Coroutine[Any, Any, Result]) -> Result:
 async def reach(settings: Settings) -> Client:
     """A client of the settings' server; Unreachable becomes the command's error."""
     try:
-        return await connect(settings)
+        return await connect(settings, interceptors=[Propagation()])
     except Unreachable as error:
         raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_unreachable", str(error)) from error
 
@@ -108,7 +110,7 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
         static_summary=_summary(request),
     )
     try:
-        async with asyncio.timeout(ADMISSION_PATIENCE):
+        async with traced_start(), asyncio.timeout(ADMISSION_PATIENCE):
             admission = await client.execute_update_with_start_workflow(
                 "admission", start_workflow_operation=operation, result_type=Admission
             )

@@ -1,4 +1,4 @@
-"""Names that others build on: of spans, attributes and metrics. What a dashboard or a saved query asks for stands here."""
+"""Names that dashboards, alerts and saved queries build on: of spans, their attributes, and metrics."""
 
 SERVICE = "ktrdr-research"
 
@@ -19,13 +19,14 @@ OPERATION_ID = "operation.id"
 OUTCOME = "outcome"
 PHASE = "phase"
 STRATEGY_NAME = "strategy.name"
-TOKENS_INPUT = "tokens.input"  # noqa: S105
-TOKENS_OUTPUT = "tokens.output"  # noqa: S105
+TOKENS_INPUT = "tokens.input"
+TOKENS_OUTPUT = "tokens.output"
 TRAINING_ACCURACY = "training.accuracy"
 TRAINING_LOSS = "training.final_loss"
 BACKTEST_WIN_RATE = "backtest.win_rate"
 BACKTEST_SHARPE = "backtest.sharpe"
 VERDICT = "assessment.verdict"
+ACTIVITY = "activity"
 ATTEMPT = "attempt"
 ERROR_TYPE = "error.type"
 ERROR_MESSAGE = "error.message"

@@ -3,7 +3,7 @@
 Always on, also where no trace is kept: logs carry the trace's id. It costs one header a message, and it changes nothing
 that a replay would see. The SDK's OpenTelemetry plugin would do the same and more, but its spans inside a workflow draw
 from the workflow's random numbers, so that a worker with it and one without it would go on differently; and what a
-worker was about to export when it died is lost. So the cycle's own spans are written at its end (observability.tracing).
+worker was about to export when it died is lost. So the cycle's own spans are written at its end (observability.spans).
 """
 
 import dataclasses
@@ -38,34 +38,34 @@ def attempt_by_the_cycle() -> int | None:
 
 
 class Propagation(client.Interceptor, worker.Interceptor):
-    """For a client that starts cycles, and for the workers that run them. sampler: as this process's tracing decides."""
+    """For a client that starts cycles, and workers that run them. sampler: as this process's tracing decides."""
 
     def __init__(self, sampler: Sampler | None = None) -> None:
         self._sampler = sampler
 
-    def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:  # noqa: A002
+    def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:
         """Starts carry the context of the caller's span."""
         return _Starts(next)
 
-    def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:  # noqa: A002
+    def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:
         """An activity runs in the context that it was given."""
         return _Activities(next, self._sampler)
 
     def workflow_interceptor_class(
         self,
-        input: worker.WorkflowInterceptorClassInput,  # noqa: A002
+        input: worker.WorkflowInterceptorClassInput,
     ) -> type[worker.WorkflowInboundInterceptor]:
         """A workflow that has a trace hands it to its activities."""
         return _Workflows
 
 
 class _Starts(client.OutboundInterceptor):
-    async def start_workflow(self, input: client.StartWorkflowInput) -> client.WorkflowHandle[Any, Any]:  # noqa: A002
+    async def start_workflow(self, input: client.StartWorkflowInput) -> client.WorkflowHandle[Any, Any]:
         return await super().start_workflow(dataclasses.replace(input, headers=_with_present(input.headers)))
 
     async def start_update_with_start_workflow(
         self,
-        input: client.StartWorkflowUpdateWithStartInput,  # noqa: A002
+        input: client.StartWorkflowUpdateWithStartInput,
     ) -> client.WorkflowUpdateHandle[Any]:
         start = input.start_workflow_input
         traced = dataclasses.replace(start, headers=_with_present(start.headers))
@@ -78,11 +78,11 @@ class _Workflows(worker.WorkflowInboundInterceptor):
 
 
 class _Scheduling(worker.WorkflowOutboundInterceptor):
-    def __init__(self, next: worker.WorkflowOutboundInterceptor) -> None:  # noqa: A002
+    def __init__(self, next: worker.WorkflowOutboundInterceptor) -> None:
         super().__init__(next)
         self._made: dict[tuple[bytes, str], int] = {}
 
-    def start_activity(self, input: worker.StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
+    def start_activity(self, input: worker.StartActivityInput) -> workflow.ActivityHandle[Any]:
         header: bytes | None = getattr(workflow.instance(), "trace_header", None)
         if header is None:
             return super().start_activity(input)
@@ -92,11 +92,11 @@ class _Scheduling(worker.WorkflowOutboundInterceptor):
 
 
 class _Activities(worker.ActivityInboundInterceptor):
-    def __init__(self, next: worker.ActivityInboundInterceptor, sampler: Sampler | None) -> None:  # noqa: A002
+    def __init__(self, next: worker.ActivityInboundInterceptor, sampler: Sampler | None) -> None:
         super().__init__(next)
         self._sampler = sampler
 
-    async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: worker.ExecuteActivityInput) -> object:
         with _inside(input.headers, self._sampler):
             return await super().execute_activity(input)
 
