@@ -195,9 +195,11 @@ async def test_an_api_that_is_not_there_costs_nothing(api: FakeApi) -> None:
         url = gone.url
     claude = Claude(SecretStr(KEY), url)
     try:
-        assert (await failed(claude)).code is ErrorCode.ANTHROPIC_ERROR
+        error = await failed(claude)
     finally:
         await claude.aclose()
+    assert error.code is ErrorCode.ANTHROPIC_ERROR
+    assert f"could not be reached at {url.removeprefix('http://')}" in error.message
 
 
 @pytest.mark.parametrize("fault", [Fault.NO_USAGE, Fault.HALF_USAGE])
