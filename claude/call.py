@@ -146,9 +146,12 @@ class Claude:
             raise lost(f"it came to an early end, after {_so_far(heard)}")
 
     def _told(self, error: ResearchError) -> ResearchError:
-        """The failure in words that do not hold the key, should the API have repeated it."""
+        """The failure in words without the key, should the API have repeated it, and without what could command the
+        terminal that a worker logs to.
+        """
         message = error.message.replace(self._key.get_secret_value(), "[the key]")
-        return ResearchError(error.code, message, error.retry_after)
+        seen = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in message)
+        return ResearchError(error.code, seen, error.retry_after)
 
 
 def _spans(traces: TracerProvider | None) -> anthropic.OpenTelemetryOptions:

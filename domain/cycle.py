@@ -113,6 +113,7 @@ class CallUsage(Frozen):
     """What one call of a model used, in tokens; thinking is part of output.
 
     cache_write_1h: the part of cache_write that is kept for an hour, and is dearer.
+    off_list: it was served in a geography or at a speed that price tables are not for.
     """
 
     model: str = Field(max_length=80)
@@ -121,6 +122,7 @@ class CallUsage(Frozen):
     cache_write_1h: int = Field(0, ge=0, le=MAX_TOKENS)
     cache_read: int = Field(0, ge=0, le=MAX_TOKENS)
     output: int = Field(0, ge=0, le=MAX_TOKENS)
+    off_list: bool = False
 
     @model_validator(mode="after")
     def _part_of_the_whole(self) -> Self:
