@@ -249,12 +249,14 @@ async def killed_at(watched: Watched, phase: str) -> tuple[CycleStatus, list[Rec
     second = await watched.house.worker_process()
     try:
         status = await watched.ended(cycle)
-        await until(lambda: any(span.span_id == status.trace.span_id for span in watched.receiver.spans))
-        await until(lambda: sum(span.name == ASSESS for span in watched.receiver.of(status.trace.trace_id)) > 0)
+        assert status.trace
+        trace = status.trace
+        await until(lambda: any(span.span_id == trace.span_id for span in watched.receiver.spans))
+        await until(lambda: sum(span.name == ASSESS for span in watched.receiver.of(trace.trace_id)) > 0)
     finally:
         second.kill()
         await second.wait()
-    return status, watched.receiver.of(status.trace.trace_id)
+    return status, watched.receiver.of(trace.trace_id)
 
 
 @pytest.mark.parametrize("phase", ["designing", "training"])
