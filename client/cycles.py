@@ -264,11 +264,12 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[Cycl
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
-    how = description.status.name.lower() if description.status else "ended"
+    ended_as = _outcome(description)
+    how = f" as {ended_as.value}" if ended_as else ""
     return CommandError(
         ExitCode.FAILED,
         "not_cancellable",
-        f"{cycle_id} has already ended ({how}): there is nothing to cancel",
+        f"{cycle_id} has already ended{how}: there is nothing to cancel",
         f"`research show {cycle_id}` tells how it ended",
     )
 
@@ -344,19 +345,25 @@ async def _tells_the_end(client: Client, execution: WorkflowExecution) -> bool:
     return latest is None or latest.run_id == execution.run_id
 
 
+def _outcome(execution: WorkflowExecution) -> Outcome | None:
+    """As the cycle itself has told it; else as what it counts for where it was ended from outside."""
+    told = execution.typed_search_attributes.get(SearchAttributeKey.for_keyword("Outcome"))
+    if told in set(Outcome):
+        return Outcome(told)
+    return CUT_OFF.get(execution.status) if execution.status else None
+
+
 def _listed(execution: WorkflowExecution) -> ListedCycle:
     attributes = execution.typed_search_attributes
 
     def word(name: str) -> str | None:
         return attributes.get(SearchAttributeKey.for_keyword(name))
 
-    outcome = word("Outcome")
-    cut_off = CUT_OFF.get(execution.status) if execution.status else None
     return ListedCycle(
         cycle_id=execution.id,
         run_id=execution.run_id,
         phase=word("Phase"),
-        outcome=Outcome(outcome) if outcome in set(Outcome) else cut_off,
+        outcome=_outcome(execution),
         verdict=word("Verdict"),
         strategy=word("StrategyName"),
         symbol=word("Symbol"),
