@@ -340,7 +340,7 @@ def test_the_rules_of_prometheus_name_only_metrics_that_there_are() -> None:
 
 def test_grafana_finds_the_dashboard_where_compose_puts_it_and_a_prometheus_by_default() -> None:
     provider = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "research.yml").read_text())["providers"][0]
-    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
     given = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert [each["type"] for each in given if each.get("isDefault")] == ["prometheus"]
 
