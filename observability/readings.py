@@ -29,11 +29,18 @@ log = logging.getLogger("metrics")
 
 
 class Readings(Collector):
-    """For a registry: reads on this loop, from the thread that serves the page."""
+    """For a registry: reads on this loop, from the thread that serves the page. scope: of the budget."""
 
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        client: Client,
+        loop: asyncio.AbstractEventLoop,
+        scope: str | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         self._client = client
         self._loop = loop
+        self._scope = scope
         self._patience = patience
 
     def collect(self) -> Iterator[Metric]:
@@ -75,7 +82,7 @@ class Readings(Collector):
             return None
 
     async def _budget(self) -> BudgetStatus:
-        handle = self._client.get_workflow_handle(budget_workflow_id(None))
+        handle = self._client.get_workflow_handle(budget_workflow_id(self._scope))
         status: BudgetStatus = await handle.query("status", result_type=BudgetStatus)
         return status
 
