@@ -33,6 +33,7 @@ from tests.metered.house import OPEN_GATES
 from workflows.budget import BudgetWorkflow
 
 from .prometheus_process import RULES, TEMPORAL_DEV, Prometheus, needed, prometheus
+from .test_dashboard import HISTOGRAMS, OURS
 
 DASHBOARD = json.loads((TEMPORAL_DEV / "grafana" / "dashboards" / "research.json").read_text())
 RANGE, RATE = "30m", "5m"
@@ -254,3 +255,11 @@ async def test_metrics_of_the_sdk_and_of_the_process_stand_on_the_same_page(seen
     seconds = await seen.prometheus.one("sum(temporal_workflow_endtoend_latency_seconds_sum)")
     assert seconds is not None
     assert 0 < seconds < 3600
+
+
+async def test_the_dashboards_rules_know_every_metric_of_ours(seen: Seen) -> None:
+    served = await seen.prometheus.get("label/__name__/values")
+    parts = {f"{name}{part}" for name in HISTOGRAMS for part in ("_bucket", "_sum", "_count", "_created")}
+    ours = {name for name in served if name.startswith("ktrdr_agent_") and not name.endswith("_created")}
+    assert ours - parts == OURS - HISTOGRAMS
+    assert ours & parts == {name for name in parts if not name.endswith("_created")}

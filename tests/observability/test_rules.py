@@ -1,5 +1,6 @@
 """The rules of temporal-dev: every alert has been seen to fire and to stay silent, and promtool says so."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ SEVERITIES = {"critical", "warning"}
 ALERT_ASKED = re.compile(r'ALERTS\{alertname="(\w+)"(,alertstate="firing")?\}')
 
 needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool, which comes with Prometheus, is not on PATH"
+    shutil.which("promtool") is None and "CI" not in os.environ,
+    reason="promtool, which comes with Prometheus, is not on PATH",
 )
 
 
