@@ -11,7 +11,15 @@ never rises as Prometheus sees it.
 from collections.abc import Iterable
 from decimal import Decimal
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from domain.cycle import CallUsage, CycleStatus, Outcome, Phase
 from domain.errors import ErrorCode
@@ -60,6 +68,9 @@ _SERVICES = {
     Phase.TRAINING: (ErrorCode.TRAINING_SERVICE_UNAVAILABLE, ErrorCode.TRAINING_FAILED),
     Phase.BACKTESTING: (ErrorCode.BACKTEST_SERVICE_UNAVAILABLE, ErrorCode.BACKTEST_FAILED),
 }
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each, which nothing here asks for
 
 
 class Metrics:
