@@ -5,7 +5,7 @@ whatever the brief: servers refuse long ones.
 from collections.abc import Mapping
 
 from domain.cycle import CycleRequest
-from workflows.details import plain
+from workflows.details import plain, table
 
 MAX_SUMMARY, MAX_DETAILS = 400, 20_000
 """Bytes, of the summary and of the details: what a server takes that keeps to Temporal's defaults."""
@@ -30,12 +30,12 @@ def details(request: CycleRequest) -> str:
         ("seed", str(request.seed)),
         ("without a slot or funds at its start", "it waits" if request.queue else "it is refused"),
         ("when the day's budget ends", f"it {request.on_budget_exhausted.value}s"),
-        *((name.replace("_", " "), f"{bound:g}") for name, bound in request.thresholds.model_dump().items()),
+        *((f"`{name}`", f"{bound:g}") for name, bound in request.thresholds.model_dump().items()),
     ]
-    table = "\n".join(["| asked | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    asked = table(("asked", ""), rows)
     quoted = "\n>\n".join(f"> {plain(line)}" for line in request.brief.splitlines() if line.strip())
-    room = MAX_DETAILS - len(table.encode()) - 2
-    return f"{_cut(quoted, room)}\n\n{table}" if quoted else table
+    room = MAX_DETAILS - len(asked.encode()) - 2
+    return f"{_cut(quoted, room)}\n\n{asked}" if quoted else asked
 
 
 def memo(request: CycleRequest) -> Mapping[str, str | int]:

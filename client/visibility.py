@@ -1,6 +1,6 @@
 """What the server itself tells of cycles, without a worker: lists by its search attributes, descriptions.
 
-Lists may be a moment behind. They are filtered by the server, and come newest first; by Sharpe ratio they are sorted
+Lists may be a moment behind. They are filtered by the server, in its own order by time; by Sharpe ratio they are sorted
 here, since a server whose visibility is in SQL takes no ORDER BY.
 """
 
@@ -28,7 +28,7 @@ CUT_OFF = {
 """How cycles are closed that could not say how they ended, and the outcome that this counts as."""
 
 MOST_SORTED = 10_000
-"""Cycles with a Sharpe ratio that are fetched to be sorted, the newest: some ten seconds and megabytes."""
+"""Cycles with a Sharpe ratio that are fetched to be sorted, the newest ones, so that time and memory have a bound."""
 
 WITH_SHARPE, WITHOUT_SHARPE = "Sharpe IS NOT NULL", "Sharpe IS NULL"
 

@@ -13,6 +13,8 @@ with workflow.unsafe.imports_passed_through():
 MAX_POINT = 300
 """Characters shown of one strength or weakness: whoever wrote them, the page stays short."""
 
+GAP = "\N{EM SPACE}"
+
 _STEPS = (Phase.QUEUED, Phase.DESIGNING, Phase.TRAINING, Phase.BACKTESTING, Phase.ASSESSING)
 
 
@@ -58,23 +60,22 @@ def _headline(status: CycleStatus) -> str:
 
 def _phase_table(status: CycleStatus) -> str:
     timings = {timing.phase: timing for timing in status.timings}
-    rows = ["| phase | state | seconds |", "|---|---|---|"]
+    rows = []
     for phase in _STEPS:
         timing = timings.get(phase)
         if timing is None:
-            rows.append(f"| {phase.value} | | |")
+            rows.append((phase.value, "", ""))
         elif timing.ended_at is None:
-            rows.append(f"| {phase.value} | running | |")
+            rows.append((phase.value, "running", ""))
         else:
             stopped = status.stopped_in is phase and status.outcome is not Outcome.REJECTED
             state = status.outcome.value if stopped and status.outcome else "done"
-            rows.append(f"| {phase.value} | {state} | {_seconds(timing.started_at, timing.ended_at)} |")
-    return "\n".join(rows)
+            rows.append((phase.value, state, _seconds(timing.started_at, timing.ended_at)))
+    return table(("phase", "state", "seconds"), rows)
 
 
 def _verdict(assessment: Assessment) -> str:
-    decided = "; ".join(assessment.decided_by)
-    return f"Verdict: **{assessment.verdict.value}**" + (f" ({plain(decided)})" if decided else "")
+    return _points(f"Verdict: **{assessment.verdict.value}**", assessment.decided_by)
 
 
 def _training(result: TrainingResult) -> str:
@@ -99,19 +100,18 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _points(title: str, points: Sequence[str]) -> str:
-    return "\n".join([f"{title}:", "", *(f"- {plain(point[:MAX_POINT])}" for point in points)])
+    return "\n".join([title, "", *(f"- {plain(point[:MAX_POINT])}" for point in points)])
 
 
 def _gate_table(gate: GateResult) -> str:
-    rows = [f"Gate **{gate.gate.value}**: {'passed' if gate.passed else 'said no'}", ""]
-    rows += ["| check | value | bound | |", "|---|---|---|---|"]
-    rows += [_check_row(check) for check in gate.checks]
-    return "\n".join(rows)
+    told = f"Gate **{gate.gate.value}**: {'passed' if gate.passed else 'said no'}"
+    checks = table(("check", "value", "bound", ""), [_check_row(check) for check in gate.checks])
+    return f"{told}\n\n{checks}"
 
 
-def _check_row(check: Check) -> str:
+def _check_row(check: Check) -> tuple[str, ...]:
     verdict = "**no**" if not check.passed else "yes" if check.told else "undecided"
-    return f"| {check.name} | {check.shown(check.value)} | {check.kind.value} {check.shown(check.bound)} | {verdict} |"
+    return check.name, check.shown(check.value), f"{check.kind.value} {check.shown(check.bound)}", verdict
 
 
 def _number(value: float | None) -> str:
@@ -122,8 +122,14 @@ def _seconds(start: datetime, end: datetime) -> str:
     return f"{(end - start).total_seconds():.1f}"
 
 
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns stand apart: the Web UI itself leaves no room between cells."""
+    lines = [f"| {f'{GAP} | '.join(row)} |" for row in (header, *rows)]
+    return "\n".join([lines[0], "|:---" * len(header) + "|", *lines[1:]])
+
+
 def plain(text: str) -> str:
-    """Text from outside, so that it stays text: no Markdown table, link or picture can be made of it, and nothing of
-    what the Web UI fills in (its {runId}).
+    """Text from outside, so that it stays text: no Markdown table or picture can be made of it, no link but a bare
+    address, and nothing of what the Web UI fills in (its {runId}).
     """
     return "".join(f"\\{char}" if char in "\\`*_[]<>|!#~{}" else char for char in text).replace("\n", " ")

@@ -158,7 +158,7 @@ class ResearchCycleWorkflow:
         result = await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
         self._set(backtest=result)
         if result.sharpe_ratio is not None:
-            self._index(search_attributes.SHARPE.value_set(result.sharpe_ratio))
+            self._index(search_attributes.SHARPE.value_set(round(result.sharpe_ratio, 4)))  # as lists show it
         return result
 
     async def _assess(self) -> None:

@@ -1,4 +1,4 @@
-"""`research setup`: a namespace of one's own server gets its search attributes, or its operator is told what to type."""
+"""`research setup`: a namespace of one's own gets its search attributes, or its operator is told what to type."""
 
 import asyncio
 import uuid
