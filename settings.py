@@ -6,11 +6,12 @@ Files: `.env` and `research.toml` beside this module. A row of the policy table 
 RESEARCH_POLICIES__TRAIN__ATTEMPTS=3 or RESEARCH_POLICIES__TRAIN__HEARTBEAT=PT20S.
 """
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,6 +32,8 @@ from domain.pricing import DEFAULT_MODEL, Price
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
+
+ANTHROPIC = "https://api.anthropic.com"
 
 LONGEST_KEY_FILE = 10_000
 """Bytes. A longer file is not one that holds a key."""
@@ -72,6 +75,30 @@ def _refused(why: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{why}", {"why": why})
 
 
+class _Url(Protocol):
+    @property
+    def host(self) -> str: ...
+
+
+def _check_address(
+    whose: str, value: str, read: Callable[[str], _Url], invalid: type[Exception], instead_of_a_password: str
+) -> None:
+    """Raise where the value is no plain address, by the reading of the client that will use it. The value is never
+    repeated in an error: somebody may have put a password into it.
+    """
+    try:
+        url = urlsplit(value)
+        fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(read(value).host)
+    except (ValueError, invalid):
+        fits = False
+    if not fits or not value.isprintable() or " " in value:
+        raise _refused(f"give the {whose}'s address as http://HOST:PORT or https://HOST")
+    if url.username is not None or url.password is not None:
+        raise _refused(f"take the name and password out of it: {instead_of_a_password}")
+    if url.query or url.fragment:
+        raise _refused("give it without ? and #")
+
+
 class Settings(BaseSettings):
     """What holds for this process. Values that do not fit are refused by name when the object is made."""
 
@@ -96,6 +123,8 @@ class Settings(BaseSettings):
     temporal_profile: Annotated[str | None, Field(validation_alias="TEMPORAL_PROFILE")] = None
     task_queue: Annotated[str, Field(min_length=1)] = "research"
     ui_url: str | None = None
+    metrics_address: str | None = "127.0.0.1:9464"
+    trace_ui: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None
 
     daily_token_budget: Annotated[int, Field(ge=0, validation_alias="AGENT_DAILY_TOKEN_BUDGET")] = 500_000
     daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias="AGENT_DAILY_USD_BUDGET")] = None
@@ -107,9 +136,7 @@ class Settings(BaseSettings):
     anthropic_api_key_file: Annotated[
         SecretStr | None, BeforeValidator(_content), Field(validation_alias="ANTHROPIC_API_KEY_FILE")
     ] = None
-    anthropic_base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", validation_alias="ANTHROPIC_BASE_URL")] = (
-        "https://api.anthropic.com"
-    )
+    anthropic_base_url: Annotated[str, Field(validation_alias="ANTHROPIC_BASE_URL")] = ANTHROPIC
     model: Annotated[str, Field(min_length=1, max_length=80)] = DEFAULT_MODEL
     prices: tuple[Price, ...] = ()
 
@@ -163,26 +190,37 @@ class Settings(BaseSettings):
             raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
         return value
 
+    @field_validator("metrics_address")
+    @classmethod
+    def _listening(cls, value: str | None) -> str | None:
+        """host:port, or None for `off`."""
+        if value is None or value.strip().lower() == "off":
+            return None
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise _refused("write host:port, as in 127.0.0.1:9464, or `off`")
+        return value
+
+    @field_validator("anthropic_base_url")
+    @classmethod
+    def _plain_api_url(cls, value: str) -> str:
+        """The API's root. A name and password in it would be logged with every request."""
+        if value != ANTHROPIC:
+            from httpx2 import URL, InvalidURL
+
+            _check_address("API", value, URL, InvalidURL, "ANTHROPIC_API_KEY is for what the API asks for")
+        return value
+
     @field_validator("ktrdr_api_url")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
-        """The service's root. The value is never repeated in an error: somebody may have put a password into it."""
+        """The service's root."""
         if value is None:
             return None
         # Here, because only who names a service has any use for it: the client's own reading of an address.
         from httpx import URL, InvalidURL
 
-        try:
-            url = urlsplit(value)
-            fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(URL(value).host)
-        except (ValueError, InvalidURL):
-            fits = False
-        if not fits or not value.isprintable() or " " in value:
-            raise _refused("give the service's address as http://HOST:PORT or https://HOST")
-        if url.username is not None or url.password is not None:
-            raise _refused("take the name and password out of it: KTRDR_API_TOKEN is for what the service asks for")
-        if url.query or url.fragment:
-            raise _refused("give it without ? and #")
+        _check_address("service", value, URL, InvalidURL, "KTRDR_API_TOKEN is for what the service asks for")
         return value.rstrip("/").removesuffix("/api/v1")
 
     @model_validator(mode="after")

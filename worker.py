@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from enum import StrEnum
 
+from opentelemetry.trace import TracerProvider
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.assess import AssessActivity
@@ -24,7 +25,7 @@ from activities.control import ControlActivities
 from activities.design import DesignActivity
 from activities.engine_job import Remote
 from activities.heartbeat import INTERVAL
-from activities.record import RecordActivities
+from activities.record import RecordActivities, Witness
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
 from claude.call import PATIENCE, Claude
@@ -38,7 +39,13 @@ from domain.ledger import LimitsChange
 from engine.embedded import EmbeddedEngine
 from engine.interface import Engine, Places
 from engine.pool import JobPool
+from observability import exposition
 from observability import logging as logs
+from observability.metrics import Metrics
+from observability.propagation import Propagation
+from observability.readings import Readings
+from observability.tracing import tracing
+from observability.watching import Observer
 from settings import Settings
 from store.cycles import Store
 from store.strategies import StrategyFiles
@@ -78,7 +85,9 @@ class Role(StrEnum):
     ENGINE = "engine"
 
 
-def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]) -> Worker:
+def orchestrator(
+    client: Client, task_queue: str, activities: Sequence[Activity], interceptors: Sequence[Interceptor] = ()
+) -> Worker:
     """The worker of workflows and of all activities but the engine's."""
     return Worker(
         client,
@@ -86,6 +95,7 @@ def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
         activities=activities,
         workflow_runner=workflow_runner(),
+        interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
         default_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
@@ -95,7 +105,12 @@ def orchestrator(client: Client, task_queue: str, activities: Sequence[Activity]
 
 @asynccontextmanager
 async def engine_worker(
-    client: Client, task_queue: str, engine: Engine, processes: int, patience: timedelta = SHUTDOWN_PATIENCE
+    client: Client,
+    task_queue: str,
+    engine: Engine,
+    processes: int,
+    patience: timedelta = SHUTDOWN_PATIENCE,
+    interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[None]:
     """Work on training and backtest, on a task queue of their own, so many jobs at once; and for an engine elsewhere on
     their withdrawal, which waits for none of them. patience: how long they may go on when the block ends.
@@ -104,20 +119,27 @@ async def engine_worker(
         if isinstance(engine, Remote):
             withdraws: list[Activity] = [WithdrawActivity(engine).withdraw]
             queue = withdrawal_queue(task_queue)
-            await stack.enter_async_context(jobs_worker(client, queue, withdraws, WITHDRAWALS, patience))
+            ending = jobs_worker(client, queue, withdraws, WITHDRAWALS, patience, interceptors)
+            await stack.enter_async_context(ending)
         works: list[Activity] = [TrainActivity(engine).train, BacktestActivity(engine).backtest]
-        await stack.enter_async_context(jobs_worker(client, task_queue, works, processes, patience))
+        await stack.enter_async_context(jobs_worker(client, task_queue, works, processes, patience, interceptors))
         yield
 
 
 def jobs_worker(
-    client: Client, task_queue: str, activities: Sequence[Activity], at_once: int, patience: timedelta
+    client: Client,
+    task_queue: str,
+    activities: Sequence[Activity],
+    at_once: int,
+    patience: timedelta,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
     """A worker of these activities alone, so many at once."""
     return Worker(
         client,
         task_queue=task_queue,
         activities=activities,
+        interceptors=interceptors,
         max_concurrent_activities=at_once,
         # One request for work at a time: while this process is frozen, each of them would swallow an attempt.
         max_concurrent_activity_task_polls=1,
@@ -128,11 +150,11 @@ def jobs_worker(
 
 
 def orchestrator_activities(
-    client: Client, settings: Settings, store: Store, claude: Claude | None = None
+    client: Client, settings: Settings, store: Store, claude: Claude | None = None, witness: Witness | None = None
 ) -> list[Activity]:
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
-    records = RecordActivities(store, files)
+    records = RecordActivities(store, files, witness)
     budget = BudgetActivities(client, records)
     return [
         DesignActivity(store, files, places(settings), claude).design,
@@ -145,10 +167,10 @@ def orchestrator_activities(
     ]
 
 
-def claude_at(settings: Settings, patience: float = PATIENCE) -> Claude | None:
+def claude_at(settings: Settings, patience: float = PATIENCE, traces: TracerProvider | None = None) -> Claude | None:
     """Claude, where there is a key for it; for the caller to close."""
     key = settings.claude_key
-    return Claude(key, settings.anthropic_base_url, patience) if key else None
+    return Claude(key, settings.anthropic_base_url, patience, traces) if key else None
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -162,8 +184,12 @@ def places(settings: Settings) -> Places:
 
 
 @asynccontextmanager
-async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> AsyncIterator[None]:
+async def working(
+    client: Client, settings: Settings, role: Role = Role.ALL, observer: Observer | None = None
+) -> AsyncIterator[None]:
     """Workers of the role, for as long as the block runs; then they finish or hand over what they hold."""
+    interceptors = observer.interceptors if observer else []
+    traces = observer.tracing.provider if observer and observer.tracing else None
     async with contextlib.AsyncExitStack() as stack:
         if role is not Role.ENGINE:
             await add_search_attributes(client)
@@ -174,20 +200,23 @@ async def working(client: Client, settings: Settings, role: Role = Role.ALL) -> 
             except ResearchError as error:
                 # Cycles that run need a worker all the same; only new ones wait for the ledger.
                 log.error("%s", error)
-            claude = claude_at(settings)
+            claude = claude_at(settings, traces=traces)
             if claude:
                 stack.push_async_callback(claude.aclose)
-            activities = orchestrator_activities(client, settings, store, claude)
-            await stack.enter_async_context(orchestrator(client, settings.task_queue, activities))
+            activities = orchestrator_activities(client, settings, store, claude, observer)
+            await stack.enter_async_context(orchestrator(client, settings.task_queue, activities, interceptors))
             telling = asyncio.create_task(_tell_limits(client, settings.named_limits))
             stack.callback(telling.cancel)
         if role is not Role.ORCHESTRATOR:
-            engine, jobs = await _engine(settings, stack)
-            await stack.enter_async_context(engine_worker(client, settings.engine_queue, engine, jobs))
+            engine, jobs = await _engine(settings, stack, traces)
+            works = engine_worker(client, settings.engine_queue, engine, jobs, interceptors=interceptors)
+            await stack.enter_async_context(works)
         yield
 
 
-async def _engine(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Engine, int]:
+async def _engine(
+    settings: Settings, stack: contextlib.AsyncExitStack, traces: TracerProvider | None
+) -> tuple[Engine, int]:
     """What does the work, for as long as the stack is open, and how many jobs it takes at once."""
     log.info("trainings and backtests are done %s", settings.backend)
     if settings.ktrdr_api_url is None:
@@ -199,7 +228,7 @@ async def _engine(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple
     from engine.service.periods import named_periods
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line a poll
-    service = await stack.enter_async_context(Service(settings.ktrdr_api_url, settings.ktrdr_api_token))
+    service = await stack.enter_async_context(Service(settings.ktrdr_api_url, settings.ktrdr_api_token, traces=traces))
     named = named_periods(
         (settings.training_start_date, settings.training_end_date),
         (settings.backtest_start_date, settings.backtest_end_date),
@@ -220,11 +249,31 @@ async def serve(settings: Settings, role: Role = Role.ALL) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings.home.mkdir(parents=True, exist_ok=True)
-    client = await connect(settings, logs.runtime())
-    async with working(client, settings, role):
+    async with contextlib.AsyncExitStack() as stack:
+        traces = tracing()
+        if traces:
+            stack.push_async_callback(asyncio.to_thread, traces.close)
+        observer = Observer(Metrics(settings.prices), traces)
+        client = await _observed(settings, observer, stack)
+        await stack.enter_async_context(working(client, settings, role, observer))
         log.info("working on %s as %s, home %s", client.namespace, role.value, settings.home)
         await stop.wait()
         log.info("stopping: what runs has %s s to end, the rest goes on elsewhere", SHUTDOWN_PATIENCE.seconds)
+
+
+async def _observed(settings: Settings, observer: Observer, stack: contextlib.AsyncExitStack) -> Client:
+    """A client whose traces go along, and the page of metrics, served for as long as the stack is open."""
+    propagation = Propagation(observer.tracing.keeps if observer.tracing else None)
+    if settings.metrics_address is None:
+        return await connect(settings, logs.runtime(), interceptors=[propagation])
+    runtime, at = exposition.runtime_with_metrics()
+    client = await connect(settings, runtime, interceptors=[propagation])
+    registry = observer.metrics.registry
+    registry.register(exposition.SdkMetrics(at))
+    registry.register(Readings(client, asyncio.get_running_loop()))
+    address = stack.enter_context(exposition.served(registry, settings.metrics_address))
+    log.info("metrics on http://%s/metrics", address)
+    return client
 
 
 def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:

@@ -33,6 +33,7 @@ from domain.errors import ErrorCode
 from domain.gates import backtest_gate, training_gate
 from domain.ledger import RunRef
 from domain.results import BacktestResult, TrainingResult
+from domain.trace import HEADER, Trace
 from domain.turns import AssessAnswer, DesignAnswer
 from engine.interface import Operation, Progress
 
@@ -104,6 +105,7 @@ class _Story:
             "cycle_id": self._run.cycle_id,
             "run_id": self._run.run_id,
             "request": request,
+            "trace": _trace(self._events[0]),
             "phase": Phase.DONE,
             "stopped_in": phase,
             "gates": tuple(gates),
@@ -226,3 +228,9 @@ def _ended(timings: Sequence[PhaseTiming], at: datetime) -> tuple[PhaseTiming, .
     if not timings:
         return ()
     return (*timings[:-1], timings[-1].model_copy(update={"ended_at": at}))
+
+
+def _trace(first: HistoryEvent) -> Trace:
+    started = first.workflow_execution_started_event_attributes
+    header = started.header.fields
+    return Trace.of(started.original_execution_run_id, header[HEADER].data if HEADER in header else None)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import TypeVar
 
 from pydantic import BaseModel, Field
@@ -28,10 +29,10 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.cycle import CYCLE_WORKFLOW, CallUsage
+from domain.cycle import CYCLE_WORKFLOW, CallUsage, PhaseUsage
 from domain.envelope import Envelope, Purse, Ticket
 from domain.errors import COSTS_NOTHING, NOTHING_BILLED
-from domain.ledger import Open, Record, RunRef
+from domain.ledger import Open, Record, RecordKind, RunRef
 from domain.pricing import Price
 
 BILLABLE = ("design", "assess")
@@ -255,9 +256,17 @@ class Spending:
         envelopes = self._envelopes.values()
         return {
             "tokens": sum(envelope.tokens_spent for envelope in envelopes),
+            "usage": self._usage(),
             "cost_usd": sum((envelope.spent_usd for envelope in envelopes), Decimal(0)),
             "unpriced_tokens": sum(envelope.unpriced for envelope in envelopes),
         }
+
+    def _usage(self) -> dict[str, PhaseUsage]:
+        usage: dict[str, PhaseUsage] = {}
+        for record in chain.from_iterable(self._records.values()):
+            if record.kind is RecordKind.SETTLED:
+                usage[record.phase] = usage.get(record.phase, PhaseUsage()).and_of(record.usage)
+        return usage
 
     def end(self, at: datetime) -> tuple[Record, ...]:
         """The run ends, and with it what is in flight. All calls of its last envelope."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from temporalio import activity
 
@@ -12,12 +13,20 @@ from store.cycles import Store
 from store.strategies import DesignFacts, StrategyFiles
 
 
+class Witness(Protocol):
+    """Whoever counts and traces what is recorded."""
+
+    def recorded(self, cycle: CycleStatus, *, new: bool) -> None:
+        """A cycle's record has been written; new: its row was not there before."""
+
+
 @dataclass(frozen=True)
 class RecordActivities:
-    """What cycles ask of the store."""
+    """What cycles ask of the store. witness: told of each record; None: nobody."""
 
     store: Store
     files: StrategyFiles
+    witness: Witness | None = None
 
     @activity.defn(name="count_trials")
     async def count_trials(self, request: CycleRequest) -> int:
@@ -33,7 +42,10 @@ class RecordActivities:
 
     def keep(self, status: CycleStatus) -> bool:
         """As `record`, for who runs in a thread. Raises ResearchError."""
-        return self.store.record(status, self._facts(status))
+        new = self.store.record(status, self._facts(status))
+        if self.witness:
+            self.witness.recorded(status, new=new)
+        return new
 
     def _facts(self, status: CycleStatus) -> DesignFacts | None:
         """The design's facts; None for a strategy that was never usable, which may be what the cycle failed of."""

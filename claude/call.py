@@ -12,6 +12,7 @@ from typing import Any
 import anthropic
 import httpx2
 from anthropic.types import RawMessageStreamEvent
+from opentelemetry.trace import TracerProvider
 from pydantic import BaseModel, SecretStr
 
 from claude.desk import Tool
@@ -63,9 +64,14 @@ class Question:
 
 
 class Claude:
-    """The API, for a worker's life. To be closed with it."""
+    """The API, for a worker's life. To be closed with it.
 
-    def __init__(self, key: SecretStr, base_url: str, patience: float = PATIENCE) -> None:
+    traces: where the SDK writes a span of each call, without a word of what is said; None: nowhere.
+    """
+
+    def __init__(
+        self, key: SecretStr, base_url: str, patience: float = PATIENCE, traces: TracerProvider | None = None
+    ) -> None:
         self._key = key
         self._patience = patience
         # A connection is used once: one that was kept may be dead, which would only be seen after the request went out.
@@ -74,6 +80,7 @@ class Claude:
             api_key=key.get_secret_value(),
             base_url=base_url,
             max_retries=0,
+            open_telemetry=_spans(traces),
             timeout=httpx2.Timeout(patience, connect=CONNECTING, pool=CONNECTING),
             http_client=anthropic.DefaultAsyncHttpxClient(
                 follow_redirects=False, limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=0)
@@ -139,9 +146,17 @@ class Claude:
             raise lost(f"it came to an early end, after {_so_far(heard)}")
 
     def _told(self, error: ResearchError) -> ResearchError:
-        """The failure in words that do not hold the key, should the API have repeated it."""
+        """The failure in words without the key, should the API have repeated it, and without what could command the
+        terminal that a worker logs to.
+        """
         message = error.message.replace(self._key.get_secret_value(), "[the key]")
-        return ResearchError(error.code, message, error.retry_after)
+        seen = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in message)
+        return ResearchError(error.code, seen, error.retry_after)
+
+
+def _spans(traces: TracerProvider | None) -> anthropic.OpenTelemetryOptions:
+    """Given whole, so that the SDK asks no environment. The trace's id is told to nobody else."""
+    return {"traces": True, "propagation": False, "tracer_provider": traces} if traces else {"traces": False}
 
 
 def _so_far(heard: Heard) -> str:

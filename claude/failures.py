@@ -75,8 +75,8 @@ def broken(error: APIConnectionError) -> ResearchError:
     if isinstance(cause, _NEVER_SENT):
         return ResearchError(
             ErrorCode.ANTHROPIC_ERROR,
-            f"The API could not be reached at {error.request.url.host}: {what[:MAX_WORDS]}. It is asked again; check "
-            "the network and ANTHROPIC_BASE_URL if that lasts.",
+            f"The API could not be reached at {error.request.url.netloc.decode()}: {what[:MAX_WORDS]}. It is asked "
+            "again; check the network and ANTHROPIC_BASE_URL if that lasts.",
         )
     if isinstance(error, anthropic.APITimeoutError):
         return late("the API took the request, and did not answer in time")

@@ -25,6 +25,15 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 """By the type of a piece: the field that it belongs to, both in the piece and in its block."""
 
+_AS_PRICED = {
+    "inference_geo": ("global", "not_available"),
+    "speed": ("standard",),
+    "service_tier": ("standard",),
+}
+"""How a call is served that costs what price tables say. A workspace may have another geography for its default, which
+is dearer; a call that names one of its own would overrule where its owner wants the data to stay.
+"""
+
 
 @dataclass
 class Heard:
@@ -39,6 +48,8 @@ class Heard:
     complete: bool = False
     _model: str = ""
     _counts: dict[str, int] = field(default_factory=dict)
+    _counted: bool = False
+    _off_list: bool = False
     _blocks: dict[int, Block] = field(default_factory=dict)
     _inputs: dict[int, list[str]] = field(default_factory=dict)
     _size: int = 0
@@ -55,6 +66,7 @@ class Heard:
             reason = _mapping(event.get("delta")).get("stop_reason")
             self.stop_reason = str(reason)[:80] if reason else None
             self._count(event.get("usage"))
+            self._counted = self._counted or _is_count(_mapping(event.get("usage") or {}).get("output_tokens"))
         elif kind == "message_stop":
             self.complete = True
         elif kind in ("content_block_start", "content_block_delta") and self._unfit is None:
@@ -62,8 +74,11 @@ class Heard:
 
     @property
     def usage(self) -> CallUsage | None:
-        """What was billed; None where the answer has not told it in full."""
-        if not {"input_tokens", "output_tokens"} <= self._counts.keys() or not self.complete:
+        """What was billed; None where the answer has not told it in full.
+
+        What its beginning tells of the output is no more than the beginning's.
+        """
+        if not (self.complete and self._counted and "input_tokens" in self._counts):
             return None
         return CallUsage(
             model=self._model,
@@ -72,6 +87,7 @@ class Heard:
             cache_write_1h=self._counts.get("ephemeral_1h_input_tokens", 0),
             cache_read=self._counts.get("cache_read_input_tokens", 0),
             output=self._counts["output_tokens"],
+            off_list=self._off_list,
         )
 
     def message(self) -> Message:
@@ -125,14 +141,16 @@ class Heard:
         return len(text)
 
     def _count(self, told: object) -> None:
-        """Counts are cumulative: a later one replaces an earlier one, and one that is not told again holds."""
+        """Counts are cumulative: one that is not told again holds, and one that falls is not what was billed."""
         if told is None:
             return
         usage = _mapping(told)
         for source in (usage, _mapping(usage.get("cache_creation") or {})):
             for name, count in source.items():
-                if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
-                    self._counts[name] = count
+                if isinstance(count, int) and _is_count(count):
+                    self._counts[name] = max(count, self._counts.get(name, 0))
+        served = ((usage.get(name), usual) for name, usual in _AS_PRICED.items())
+        self._off_list = self._off_list or any(how and how not in usual for how, usual in served)
         if "input_tokens" in self._counts:
             self.prompt = sum(
                 self._counts.get(name, 0)
@@ -156,6 +174,10 @@ def _arguments(text: str) -> dict[str, JsonValue]:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _mapping(value: object) -> Mapping[str, object]:

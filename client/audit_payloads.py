@@ -64,7 +64,7 @@ class TurnInput(Loose):
 
 
 class Usage(Loose):
-    """Tokens by class; cache_write_1h is a part of cache_write."""
+    """Tokens by class; cache_write_1h is a part of cache_write. off_list: served otherwise than prices are for."""
 
     model: str = Field(max_length=80)
     input: int = Field(0, ge=0, le=MOST_TOKENS)
@@ -72,6 +72,7 @@ class Usage(Loose):
     cache_write_1h: int = Field(0, ge=0, le=MOST_TOKENS)
     cache_read: int = Field(0, ge=0, le=MOST_TOKENS)
     output: int = Field(0, ge=0, le=MOST_TOKENS)
+    off_list: bool = False
 
 
 class AnswerResult(Loose):
@@ -113,9 +114,9 @@ P = TypeVar("P", bound=Loose)
 
 def bill(price: Price, usage: Usage) -> Decimal | None:
     """What the usage costs: a prompt that is longer than a tier's bound has that tier's rates for everything. None
-    where another model answered than the one that has this price.
+    where another model answered than the one that has this price, or not at list prices.
     """
-    if not re.fullmatch(re.escape(price.model) + r"(-\d{8})?", usage.model):
+    if usage.off_list or not re.fullmatch(re.escape(price.model) + r"(-\d{8})?", usage.model):
         return None
     prompt = usage.input + usage.cache_write + usage.cache_read
     rates = price.rates[0]

@@ -1,12 +1,13 @@
 """The one way to a Temporal server: Temporal's own configuration, our converter, our namespace."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
@@ -59,7 +60,13 @@ def target(settings: Settings) -> tuple[str, str]:
     return config["target_host"], config["namespace"]
 
 
-async def connect(settings: Settings, runtime: Runtime | None = None, *, local: bool = False) -> Client:
+async def connect(
+    settings: Settings,
+    runtime: Runtime | None = None,
+    *,
+    local: bool = False,
+    interceptors: Sequence[Interceptor] = (),
+) -> Client:
     """A client for the server and namespace of the settings. Raises Unreachable, and the error of exit code 4 for an
     address that is none.
 
@@ -86,7 +93,9 @@ async def connect(settings: Settings, runtime: Runtime | None = None, *, local: 
         trouble = _trouble(error, address, namespace)
         if trouble is not None:
             raise Unreachable(trouble) from error
-    return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
+    return await Client.connect(
+        **config, data_converter=pydantic_data_converter, runtime=runtime, interceptors=interceptors
+    )
 
 
 def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> str | None:

@@ -25,12 +25,14 @@ from client.connection import Unreachable, connect
 from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
+from client.traced import traced_start
 from client.views import Started
-from client.visibility import CUT_OFF, conditions, describe, newest_cycles
+from client.visibility import CUT_OFF, conditions, describe, newest_cycles, outcome_of
 from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.errors import ResearchError
 from domain.pricing import model_named, price_of
 from engine.interface import CostOverride
+from observability.propagation import Propagation
 from settings import Settings
 from workflows.cycle_input import CycleInput
 
@@ -79,7 +81,7 @@ def talk(conversation: Coroutine[Any, Any, Result]) -> Result:
 async def reach(settings: Settings) -> Client:
     """A client of the settings' server; Unreachable becomes the command's error."""
     try:
-        return await connect(settings)
+        return await connect(settings, interceptors=[Propagation()])
     except Unreachable as error:
         raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_unreachable", str(error)) from error
 
@@ -106,7 +108,7 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
         memo=description.memo(request),
     )
     try:
-        async with asyncio.timeout(ADMISSION_PATIENCE):
+        async with traced_start(), asyncio.timeout(ADMISSION_PATIENCE):
             admission = await client.execute_update_with_start_workflow(
                 "admission", start_workflow_operation=operation, result_type=Admission
             )
@@ -228,11 +230,12 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[Cycl
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
-    how = description.status.name.lower() if description.status else "ended"
+    ended_as = outcome_of(description)
+    how = f" as {ended_as.value}" if ended_as else ""
     return CommandError(
         ExitCode.FAILED,
         "not_cancellable",
-        f"{cycle_id} has already ended ({how}): there is nothing to cancel",
+        f"{cycle_id} has already ended{how}: there is nothing to cancel",
         f"`research show {cycle_id}` tells how it ended",
     )
 

@@ -218,6 +218,8 @@ async def _worker(
         meanwhile="Cycles go on as they were.",
     )
     begun = datetime.now(UTC)
+    if (metrics := environment["RESEARCH_METRICS_ADDRESS"]) != "off":
+        tell(f"Metrics          http://{metrics}/metrics")
     async with kept(worker, tell) as broken:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WORKER_READY):
@@ -243,11 +245,26 @@ async def _works(client: Client, settings: Settings, since: datetime) -> bool:
 def _environment(settings: Settings, *, ours: bool = False) -> dict[str, str]:
     """The worker's variables. For our own server nothing of Temporal's configuration, which is another server's."""
     address, namespace = target(settings)
-    given = {"RESEARCH_HOME": str(settings.home), "TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": namespace}
+    given = {
+        "RESEARCH_HOME": str(settings.home),
+        "TEMPORAL_ADDRESS": address,
+        "TEMPORAL_NAMESPACE": namespace,
+        "RESEARCH_METRICS_ADDRESS": _metrics_address(settings),
+    }
     if ours:
         return _without_temporal() | given
     profile = {"TEMPORAL_PROFILE": settings.temporal_profile} if settings.temporal_profile else {}
     return dict(os.environ) | given | profile
+
+
+def _metrics_address(settings: Settings) -> str:
+    """Where the worker serves its metrics: the port of the settings if nobody listens there. The worker, which is
+    started again whenever it ends, keeps to it.
+    """
+    if settings.metrics_address is None:
+        return "off"
+    host, _, port = settings.metrics_address.rpartition(":")
+    return f"{host}:{free_port(int(port))}" if host == "127.0.0.1" else settings.metrics_address
 
 
 def _without_temporal() -> dict[str, str]:

@@ -18,7 +18,17 @@ def places_of(status: CycleStatus, settings: Settings) -> Places:
         equity=_artifact(backtest.equity_path if backtest else None, settings),
         trades=_artifact(backtest.trades_path if backtest else None, settings),
         web_ui=web_ui_of(status.cycle_id, status.run_id, settings),
+        trace=trace_of(status, settings),
     )
+
+
+def trace_of(status: CycleStatus, settings: Settings) -> str | None:
+    """The cycle's trace, where a trace UI is named: by Jaeger's path, or where the address says `{trace_id}`."""
+    if settings.trace_ui is None or status.trace is None:
+        return None
+    if "{trace_id}" in settings.trace_ui:
+        return settings.trace_ui.replace("{trace_id}", status.trace.trace_id)
+    return f"{settings.trace_ui.rstrip('/')}/trace/{status.trace.trace_id}"
 
 
 def _artifact(path: str | None, settings: Settings) -> Path | None:

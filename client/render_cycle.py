@@ -132,6 +132,7 @@ def render_story(view: CycleView) -> RenderableType:
             ("Memory", cycle.memory_snapshot or ""),
             ("Started", moment(cycle.started_at)),
             ("Ended", moment(cycle.ended_at) if cycle.ended_at else ""),
+            ("Trace", cycle.trace.trace_id if cycle.trace else ""),
             ("Tokens", _cost(cycle)),
             ("Step", step_of(view)),
             ("Retry", retry_of(view.live)),

@@ -200,6 +200,7 @@ def render_places(places: Places) -> RenderableType:
         "Equity": places.equity,
         "Trades": places.trades,
         "Web UI": places.web_ui,
+        "Trace": places.trace,
     }
     lines = [Text.assemble((f"  {name + ':':<16}", "dim"), clean(str(place))) for name, place in rows.items() if place]
     for line in lines:

@@ -26,6 +26,7 @@ class Places(Frozen):
     equity: Path | None = None
     trades: Path | None = None
     web_ui: str | None = None
+    trace: str | None = None
 
 
 class CycleView(Frozen):

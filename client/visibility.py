@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from client.views import ListedCycle
 from domain.cycle import CYCLE_WORKFLOW, Outcome
 from domain.results import Verdict
+from workflows import search_attributes
 
 CUT_OFF = {
     WorkflowExecutionStatus.TERMINATED: Outcome.CANCELLED,
@@ -49,6 +50,14 @@ async def describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescrip
             return None
         raise
     return description if description.workflow_type == CYCLE_WORKFLOW else None
+
+
+def outcome_of(execution: WorkflowExecution) -> Outcome | None:
+    """As the cycle itself has told it; else as what it counts for where it was ended from outside."""
+    told = execution.typed_search_attributes.get(search_attributes.OUTCOME)
+    if told in set(Outcome):
+        return Outcome(told)
+    return CUT_OFF.get(execution.status) if execution.status else None
 
 
 def conditions(
@@ -122,13 +131,11 @@ def _listed(execution: WorkflowExecution) -> ListedCycle:
     def word(name: str) -> str | None:
         return attributes.get(SearchAttributeKey.for_keyword(name))
 
-    outcome = word("Outcome")
-    cut_off = CUT_OFF.get(execution.status) if execution.status else None
     return ListedCycle(
         cycle_id=execution.id,
         run_id=execution.run_id,
         phase=word("Phase"),
-        outcome=Outcome(outcome) if outcome in set(Outcome) else cut_off,
+        outcome=outcome_of(execution),
         verdict=word("Verdict"),
         strategy=word("StrategyName"),
         symbol=word("Symbol"),

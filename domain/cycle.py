@@ -12,6 +12,7 @@ from domain.errors import ErrorCode
 from domain.gates import GateResult, GateThresholds
 from domain.results import ArtifactPath, Assessment, BacktestResult, Frozen, TrainingResult, Verdict
 from domain.symbols import Symbol
+from domain.trace import Trace
 
 CYCLE_WORKFLOW = "ResearchCycleWorkflow"
 """The name of a cycle's workflow on the server."""
@@ -112,6 +113,7 @@ class CallUsage(Frozen):
     """What one call of a model used, in tokens; thinking is part of output.
 
     cache_write_1h: the part of cache_write that is kept for an hour, and is dearer.
+    off_list: it was served in a geography or at a speed that price tables are not for.
     """
 
     model: str = Field(max_length=80)
@@ -120,6 +122,7 @@ class CallUsage(Frozen):
     cache_write_1h: int = Field(0, ge=0, le=MAX_TOKENS)
     cache_read: int = Field(0, ge=0, le=MAX_TOKENS)
     output: int = Field(0, ge=0, le=MAX_TOKENS)
+    off_list: bool = False
 
     @model_validator(mode="after")
     def _part_of_the_whole(self) -> Self:
@@ -136,6 +139,31 @@ class CallUsage(Frozen):
     def total(self) -> int:
         """Everything that counts against the day's tokens."""
         return self.prompt + self.output
+
+
+class PhaseUsage(Frozen):
+    """What the answered calls of one phase were billed, in tokens; thinking is part of output."""
+
+    calls: int = Field(0, ge=0)
+    input: int = Field(0, ge=0)
+    cache_write: int = Field(0, ge=0)
+    cache_read: int = Field(0, ge=0)
+    output: int = Field(0, ge=0)
+
+    def and_of(self, call: CallUsage) -> "PhaseUsage":
+        """With one more call."""
+        return PhaseUsage(
+            calls=self.calls + 1,
+            input=self.input + call.input,
+            cache_write=self.cache_write + call.cache_write,
+            cache_read=self.cache_read + call.cache_read,
+            output=self.output + call.output,
+        )
+
+    @property
+    def prompt(self) -> int:
+        """The whole input."""
+        return self.input + self.cache_write + self.cache_read
 
 
 class AdmissionState(StrEnum):
@@ -184,6 +212,7 @@ class CycleStatus(Frozen):
     cycle_id: str
     run_id: str
     request: CycleRequest
+    trace: Trace | None = Field(None, description="where the cycle stands in a trace, whether or not anybody keeps it")
     phase: Phase = Phase.QUEUED
     stopped_in: Phase | None = Field(None, description="the phase in which a cycle ended that did not reach its end")
     outcome: Outcome | None = None
@@ -200,6 +229,7 @@ class CycleStatus(Frozen):
     assessment: Assessment | None = None
     failure: Failure | None = None
     tokens: int = Field(0, ge=0, description="settled and charged, all classes")
+    usage: dict[str, PhaseUsage] = Field(default_factory=dict, description="what was settled, by design and assess")
     cost_usd: Decimal = Field(Decimal(0), max_digits=60, description="of the tokens whose price is known")
     unpriced_tokens: int = Field(0, ge=0, description="the part of tokens whose model has no price")
     timings: tuple[PhaseTiming, ...] = ()

@@ -3,7 +3,7 @@
 A bill is never guessed low. A model that isn't in the table has no price (a ledger with a limit in dollars refuses it),
 and a ceiling is priced at the dearest class that its tokens could turn out to be: output, a one-hour cache write, or
 the tier of long prompts. Prices are those of the API's standard service; a call must not ask for a dearer one (other
-geographies, fast modes). Dollars are Decimal, exact.
+geographies, fast modes), and one that was served so all the same has no price here. Dollars are Decimal, exact.
 """
 
 import re
@@ -46,8 +46,10 @@ class Price(Frozen):
     rates: tuple[Rates, ...] = Field(min_length=1)
 
     def cost(self, usage: CallUsage) -> Decimal | None:
-        """What a call with this usage is billed; None where another model answered. A dated name is the same model."""
-        if re.sub(r"-\d{8}$", "", usage.model) != self.model:
+        """What a call with this usage is billed; None where another model answered, or not at list prices. A dated
+        name is the same model.
+        """
+        if usage.off_list or re.sub(r"-\d{8}$", "", usage.model) != self.model:
             return None
         prompt = usage.input + usage.cache_write + usage.cache_read
         rates = [tier for tier in self.rates if tier.prompt_over == 0 or prompt > tier.prompt_over][-1]

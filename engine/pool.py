@@ -172,6 +172,7 @@ class _Process:
     def __init__(self, environment: Mapping[str, str], warm: tuple[str, ...]) -> None:
         """Errors: OSError where the machine has no room for another process."""
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by bury)
+        self._unwanted = False
         try:
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-X", "faulthandler", "-c", START, str(os.getpid()), *warm],
@@ -195,6 +196,8 @@ class _Process:
         return self._popen.poll() is None
 
     def kill(self) -> None:
+        """End it, which is no news then."""
+        self._unwanted = True
         self._popen.kill()
 
     def perform(self, task: Task, report: Report) -> object:
@@ -237,8 +240,10 @@ class _Process:
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - LAST_WORDS))
         words = self._output.read().decode(errors="replace").strip()
-        logger.warning(
-            "engine process %d ended in mid-job with %s; its last output: %s", self.pid, how, words or "none"
+        # A cancel or a stop is no warning: who reads one at night looks for a machine without memory.
+        logger.log(
+            logging.DEBUG if self._unwanted else logging.WARNING,
+            *("engine process %d ended in mid-job with %s; its last output: %s", self.pid, how, words or "none"),
         )
         return ProcessDied(f"the engine process ended in mid-job with {how}")
 

@@ -15,7 +15,7 @@ from engine.bars import load_bars
 from engine.dataset import Dataset, prepare
 from engine.features import build_features
 from engine.fitting import Fitted, baseline_loss, fit
-from engine.interface import Places, Report, TrainJob
+from engine.interface import Places, Progress, Report, TrainJob
 from engine.metrics import class_metrics, return_metrics
 from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, predict, save_model
 from engine.network import forward
@@ -34,7 +34,7 @@ def run_training(
     report: Report,
     resume_from: Path | None = None,
 ) -> TrainingResult:
-    """Train a job's strategy on its bars; blocks until done, reports after each epoch.
+    """Train a job's strategy on its bars; blocks until done, reports what it prepares, and then after each epoch.
 
     Writes model.npz, model.json, history.json and the checkpoint into `workdir`. The paths in the result lie under
     `final`, the name that the directory is published by, relative to places.artifacts. `resume_from` is the directory
@@ -43,6 +43,7 @@ def run_training(
     Raises ResearchError: INVALID_STRATEGY, DATA_UNAVAILABLE, TRAINING_FAILED.
     """
     began = time.monotonic()
+    report(Progress(fraction=0.0, step="reading bars"))
     strategy = read_strategy(job.strategy, places)
     if job.timeframe != strategy.training_data.base_timeframe:
         raise ResearchError(
@@ -54,6 +55,7 @@ def run_training(
     bars = load_bars(job.symbol, job.timeframe, places.data)
     dataset = prepare(strategy, bars.frame)
     prepared = time.monotonic() - began
+    report(Progress(fraction=0.0, step="compiling the network"))  # by far the longest part where nothing is cached
     fitted = fit(strategy, dataset, job.seed, workdir, report, job=job.model_dump_json(), resume_from=resume_from)
     model_id = save_model(_recipe(job, strategy, dataset), fitted.network, workdir)
     history = [record.model_dump() for record in fitted.state.history]

@@ -112,5 +112,5 @@ def _silence(activity: str, cause: ActivityTimeout) -> str:
     }
     return (
         f"{activity}: {what.get(cause.type, 'it timed out') if cause.type else 'it timed out'}. "
-        "See that a worker runs (`research worker`), look into its log, and start the cycle again."
+        "See that a worker runs (`research worker`), look into its log, and start the cycle again if it has failed."
     )

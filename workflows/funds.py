@@ -12,7 +12,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.ceilings import INPUT_MARGIN, TurnFunds, grown, next_turn
-    from domain.cycle import Admission, AdmissionState, DesignerKind, OnBudgetExhausted
+    from domain.cycle import Admission, AdmissionState, DesignerKind, OnBudgetExhausted, PhaseUsage
     from domain.envelope import Envelope, Ticket
     from domain.errors import ErrorCode
     from domain.ledger import Refusal
@@ -39,6 +39,7 @@ class Funds:
         self._stale = False
         self._margin = INPUT_MARGIN
         self._next_prompt: dict[str, int] = {}
+        self._usage: dict[str, PhaseUsage] = {}
 
     @property
     def stale(self) -> bool:
@@ -57,6 +58,7 @@ class Funds:
         """
         return {
             "tokens": sum(envelope.tokens_spent for envelope in self._envelopes),
+            "usage": self._usage,
             "cost_usd": sum((envelope.spent_usd for envelope in self._envelopes), Decimal(0)),
             "unpriced_tokens": sum(envelope.unpriced for envelope in self._envelopes),
         }
@@ -129,6 +131,7 @@ class Funds:
         cost = self._price.cost(usage) if self._price else None
         after, record = self._present.settle(ticket, usage, cost, workflow.now())
         self._keep(after)
+        self._usage = {**self._usage, ticket.phase: self._usage.get(ticket.phase, PhaseUsage()).and_of(usage)}
         self._link.record(record)
 
     def charge(self, ticket: Ticket) -> None:

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
+    from domain.trace import HEADER, Trace
     from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
     from engine.handover import BacktestWork, Handover, TrainWork
     from workflows import search_attributes
@@ -60,8 +61,14 @@ class ResearchCycleWorkflow:
         self._funds = Funds(start, self._link)
         self._loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._on_new_seed)
+        header = info.headers.get(HEADER)
+        self._trace = Trace.of(info.original_execution_run_id, header.data if header else None)
         self._status = CycleStatus(
-            cycle_id=info.workflow_id, run_id=info.run_id, request=start.request, started_at=workflow.now()
+            cycle_id=info.workflow_id,
+            run_id=info.run_id,
+            request=start.request,
+            trace=self._trace,
+            started_at=workflow.now(),
         )
 
     def _on_new_seed(self, _seed: int) -> None:
@@ -296,6 +303,14 @@ class ResearchCycleWorkflow:
 
     def _index(self, *updates: SearchAttributeUpdate[Any]) -> None:
         workflow.upsert_search_attributes(updates)
+
+    @property
+    def trace_header(self) -> bytes:
+        """What an activity is given of the trace: it belongs to the present phase, or else to the cycle as a whole."""
+        trace = self._trace
+        running = [timing.phase for timing in self._status.timings if self._status.timings[-1].ended_at is None]
+        inside = running and running[-1] is not Phase.QUEUED
+        return trace.header(trace.phase_ids(running)[-1] if inside else trace.span_id)
 
     @workflow.query
     def status(self) -> CycleStatus:

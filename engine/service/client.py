@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx
+from opentelemetry.trace import TracerProvider
 from pydantic import SecretStr
 
 from engine.service.answers import (
@@ -57,8 +58,17 @@ class Declined(Exception):
 class Service:
     """One client for a worker's life; leaving the block closes its connections. The token is in no error and no log."""
 
-    def __init__(self, url: str, token: SecretStr | None = None, *, patience: float = PATIENCE) -> None:
-        """Raises ValueError for a token that no header can carry."""
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr | None = None,
+        *,
+        patience: float = PATIENCE,
+        traces: TracerProvider | None = None,
+    ) -> None:
+        """traces: where a span of each call is written; None: nowhere. Raises ValueError for a token that no header can
+        carry.
+        """
         secret = token.get_secret_value() if token else ""
         if not all("!" <= character <= "~" for character in secret):
             raise ValueError("KTRDR_API_TOKEN has characters that a header cannot carry: it is ASCII without spaces")
@@ -72,6 +82,11 @@ class Service:
             trust_env=False,  # no proxy, no credentials that the settings do not name
             verify=ssl.create_default_context(),
         )
+        if traces:
+            # Here, because it costs an import.
+            from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+
+            HTTPXClientInstrumentor.instrument_client(self._http, tracer_provider=traces)
 
     async def __aenter__(self) -> Self:
         return self

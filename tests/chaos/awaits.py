@@ -15,9 +15,9 @@ from settings import PROJECT
 MODULES = (
     "activities/*.py",
     "claude/*.py",
-    "engine/embedded.py",
-    "engine/pool.py",
-    "engine/service/*.py",
+    "domain/**/*.py",
+    "engine/**/*.py",
+    "store/**/*.py",
     "tests/metered/turns.py",
 )
 """Metered turns stand for those of a designer that costs money: they are what a metered cycle waits for."""

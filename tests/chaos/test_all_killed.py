@@ -1,7 +1,7 @@
 """SIGKILL for everything at once, at random moments of running cycles: nothing half-written is ever read, and in the
 end every cycle has what an undisturbed one has.
 
-The usual run kills three times, `--chaos` fifty times.
+The usual run kills once, `--chaos` fifty times.
 """
 
 import asyncio

@@ -33,6 +33,7 @@ class Fault(StrEnum):
     ERROR = "error"  # an `error` event in the stream
     HANG = "hang"  # nothing more comes, in the middle
     NO_USAGE = "no_usage"  # the answer does not tell what it cost
+    HALF_USAGE = "half_usage"  # only its beginning does
     HTML = "html"  # something else than a stream
 
 
@@ -113,10 +114,12 @@ async def silent(asked: Asked) -> Says | Refuses:
 
 @dataclass
 class FakeApi:
-    """The API and its books. script: decides over each request for a message; count: over each for a count."""
+    """The API and its books. script: decides over each request for a message; count: over each for a count.
+    words: those of an `error` event."""
 
     url: str = ""
     script: Callable[[Asked], Awaitable[Says | Refuses]] = silent
+    words: str = f"too busy for {KEY}"
     count: Callable[[Asked], object] = lambda asked: asked.tokens
     asked: list[Asked] = field(default_factory=list)
     counted: int = 0
@@ -187,7 +190,7 @@ class FakeApi:
         for number, event in enumerate(events):
             text = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
             if number == middle and says.fault is Fault.ERROR:
-                told = {"type": "error", "error": {"type": "overloaded_error", "message": f"too busy for {KEY}"}}
+                told = {"type": "error", "error": {"type": "overloaded_error", "message": self.words}}
                 text = f"event: error\ndata: {json.dumps(told)}\n\n"
             if number == middle and says.fault is Fault.HALF:
                 text = text[: len(text) // 2] + "\n\n"
@@ -220,6 +223,7 @@ def _events(asked: Asked, says: Says, usage: Json) -> list[Json]:
         "tool_use" if any(block["type"] == "tool_use" for block in says.blocks) else "end_turn"
     )
     ended: Json = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
+    tells = tells and says.fault is not Fault.HALF_USAGE
     events.append({**ended, "usage": {"output_tokens": usage["output_tokens"]}} if tells else ended)
     events.append({"type": "message_stop"})
     return events
@@ -296,6 +300,7 @@ def _as_billed(model: str, usage: Json) -> CallUsage:
         cache_write_1h=usage.get("cache_creation", {}).get("ephemeral_1h_input_tokens", 0),
         cache_read=usage.get("cache_read_input_tokens", 0),
         output=usage["output_tokens"],
+        off_list=usage.get("inference_geo", "global") != "global",
     )
 
 

@@ -17,6 +17,7 @@ from client.cycles import cycle_input
 from domain.cycle import CycleRequest, CycleResult, CycleStatus, DesignerKind
 from domain.ledger import BudgetInput, BudgetStatus, DayEntries, Entry, Limits, budget_workflow_id
 from engine.interface import Engine
+from observability.watching import Observer
 from settings import PROJECT, Settings
 from store.cycles import Store
 from tests.metered.house import OPEN_GATES, SILENCE, hasty
@@ -138,9 +139,11 @@ class ClaudeHouse:
         """The ledger's status."""
         return await self._ledger.query(BudgetWorkflow.status)
 
-    def working(self, engine: Engine | None = None, patience: float = PATIENCE) -> AbstractAsyncContextManager[None]:
+    def working(
+        self, engine: Engine | None = None, patience: float = PATIENCE, observer: Observer | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """A worker in this process. patience: seconds for a call."""
-        return working(self.client, self.scope, self.api.url, self.root, self.store, engine, patience)
+        return working(self.client, self.scope, self.api.url, self.root, self.store, engine, patience, observer)
 
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker in a process of its own, at work. It is for the caller to end."""

@@ -61,6 +61,7 @@ ODD: tuple[Behaviour, ...] = (
     with_(stop_reason="pause_turn"),
     with_(stop_reason="bored"),
     with_(fault=Fault.NO_USAGE),
+    with_(fault=Fault.HALF_USAGE),
     with_(usage={"output_tokens": 45_000}),
     lambda asked: Says(blocks=(thinks(), LOOK), usage={"input_tokens": 2 * asked.tokens}),
 )

@@ -1,6 +1,7 @@
 """One call of the API: what was billed is told to the token, and a failure says whether anything can have been."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -194,13 +195,18 @@ async def test_an_api_that_is_not_there_costs_nothing(api: FakeApi) -> None:
         url = gone.url
     claude = Claude(SecretStr(KEY), url)
     try:
-        assert (await failed(claude)).code is ErrorCode.ANTHROPIC_ERROR
+        error = await failed(claude)
     finally:
         await claude.aclose()
+    assert error.code is ErrorCode.ANTHROPIC_ERROR
+    assert f"could not be reached at {url.removeprefix('http://')}" in error.message
 
 
-async def test_an_answer_that_does_not_tell_its_cost_is_an_answer_all_the_same(api: FakeApi, claude: Claude) -> None:
-    says(api, Says(fault=Fault.NO_USAGE))
+@pytest.mark.parametrize("fault", [Fault.NO_USAGE, Fault.HALF_USAGE])
+async def test_an_answer_that_does_not_tell_its_cost_is_an_answer_all_the_same(
+    api: FakeApi, claude: Claude, fault: Fault
+) -> None:
+    says(api, Says(fault=fault))
     heard = await claude.answer(QUESTION, 1_000)
     assert heard.usage is None
     assert heard.message().blocks[0]["text"] == "Let me think about it."
@@ -214,6 +220,27 @@ async def test_a_key_that_is_refused_is_told_without_the_key(api: FakeApi) -> No
         await claude.aclose()
     assert error.code is ErrorCode.ANTHROPIC_AUTH
     assert "sk-wrong-key" not in f"{error!r} {error.__cause__!r} {claude.__dict__}"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_what_the_api_says_of_a_failure_commands_no_terminal(api: FakeApi, claude: Claude, status: int) -> None:
+    words = "\x1b[2J\x9b31mno\u202e\x00"
+    says(api, Refuses(status, "invalid_request_error", words) if status == 400 else Says(fault=Fault.ERROR))
+    api.words = f"too busy {words}"
+    assert all(character.isprintable() for character in (await failed(claude)).message)
+
+
+async def test_nothing_that_is_logged_holds_the_key_at_whatever_level(
+    api: FakeApi, claude: Claude, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await claude.count(QUESTION)
+        await claude.answer(QUESTION, 1_000)
+        says(api, Refuses(401, "authentication_error", f"{KEY} is not known"))
+        error = await failed(claude)
+    assert {"claude", "anthropic._base_client"} <= {record.name for record in caplog.records}
+    assert "[the key] is not known" in error.message
+    assert KEY not in caplog.text
 
 
 async def test_a_client_is_closed_with_its_worker(api: FakeApi) -> None:

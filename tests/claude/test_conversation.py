@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from claude.turn import CLOSING
 from domain.ceilings import INPUT_MARGIN, LONGEST_ANSWER, TurnBounds, grown, with_margin
 from domain.cycle import CycleStatus, Outcome
 from domain.errors import ErrorCode
+from domain.pricing import PRICES
 
-from .fake_api import Asked, Fault, Refuses, Says, thinks, tool
+from .fake_api import MODEL, Asked, Fault, Refuses, Says, thinks, tool
 from .house import HYPOTHESIS, SUBMIT_STRATEGY, YAML, ClaudeHouse, Cycle, claude_house, unbooked, usual
 
 MOST = TurnBounds().most
@@ -129,14 +131,27 @@ async def test_an_answer_that_is_larger_than_its_ceiling_is_booked_in_full_and_c
     assert unbooked(entries, house.api.bills) == []
 
 
-async def test_an_answer_that_does_not_tell_its_cost_is_charged_with_its_ceiling(house: ClaudeHouse) -> None:
-    scripted(house, lambda asked: Says(blocks=usual(asked).blocks, fault=Fault.NO_USAGE))
+@pytest.mark.parametrize("fault", [Fault.NO_USAGE, Fault.HALF_USAGE])
+async def test_an_answer_that_does_not_tell_its_cost_is_charged_with_its_ceiling(
+    house: ClaudeHouse, fault: Fault
+) -> None:
+    scripted(house, lambda asked: Says(blocks=usual(asked).blocks, fault=fault))
     status = await ended(house, await house.start())
     entries = await house.entries()
     assert status.outcome is Outcome.COMPLETED
     assert [entry.state for entry in entries] == ["charged", *["settled"] * 4]
     assert entries[0].total_tokens == MOST
     assert [one.asked.turn for one in house.api.bills] == [1, 2, 3, 1, 2]
+
+
+async def test_an_answer_from_a_dearer_geography_has_tokens_and_no_price(house: ClaudeHouse) -> None:
+    scripted(house, lambda asked: Says(blocks=usual(asked).blocks, usage={"inference_geo": "us"}))
+    price = PRICES[MODEL]
+    operation = await house.start({"daily_usd_budget": Decimal(5)}, model=MODEL)
+    status, entries = await ended(house, operation), await house.entries()
+    assert status.unpriced_tokens == entries[0].total_tokens == house.api.bills[0].usage.total
+    assert [entry.cost for entry in entries] == [None, *(price.cost(bill.usage) for bill in house.api.bills[1:])]
+    assert unbooked(entries, house.api.bills) == []
 
 
 async def test_the_model_that_is_named_is_the_one_that_is_called_and_recorded(house: ClaudeHouse) -> None:

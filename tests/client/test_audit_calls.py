@@ -24,7 +24,7 @@ from domain.cycle import CallUsage
 from domain.envelope import Envelope
 from domain.errors import COSTS_NOTHING, ErrorCode
 from domain.ledger import Granted
-from domain.pricing import price_of
+from domain.pricing import PRICES, price_of
 
 RUN = "run-1"
 D1, D2 = date(2026, 11, 23), date(2026, 11, 24)
@@ -251,6 +251,13 @@ def test_dollars_are_those_of_the_price_that_the_cycle_carries(usage: dict[str, 
         + usage["output"] * rates.output
     ) / 1_000_000
     assert [call.cost for call in history.told().calls] == [expected, Decimal("0.05"), Decimal("0.2500025")]
+
+
+def test_what_was_not_served_at_list_prices_has_no_price() -> None:
+    history = History()
+    history.begin(price=json.loads(PRICES["claude-haiku-5-5"].model_dump_json()))
+    history.answer(history.ask(NOON), NOON, input=1_000, output=500, off_list=True)
+    assert [(call.total_tokens, call.cost) for call in history.told().calls] == [(1_500, None)]
 
 
 CALLS = st.lists(

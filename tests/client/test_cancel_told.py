@@ -49,7 +49,7 @@ async def test_a_cycle_that_is_cancelled_again_while_it_ends_keeps_its_reason_an
     for _ in range(2):
         late = await asyncio.to_thread(reaching, "cancel", cycle_id)
         assert late.code == 1
-        assert f"{cycle_id} has already ended (canceled): there is nothing to cancel" in late.err
+        assert f"{cycle_id} has already ended as cancelled: there is nothing to cancel" in late.err
         assert f"research show {cycle_id}" in late.err
         assert "Traceback" not in late.err
 
@@ -64,6 +64,8 @@ async def test_a_cancel_that_comes_while_an_outcome_is_recorded_is_told_that_it_
     assert "Traceback" not in late.err
     unrecorded.execute("ROLLBACK")
     await until_closed(temporal_env, cycle_id)
+    later = await asyncio.to_thread(reaching, "cancel", cycle_id)
+    assert f"{cycle_id} has already ended as refused: there is nothing to cancel" in later.err
 
 
 async def test_a_cancel_whose_cycle_ends_without_a_worker_says_that_it_has_ended(

@@ -80,6 +80,26 @@ async def test_a_key_may_stand_in_a_file(command, api, monkeypatch, tmp_path: Pa
     assert KEY not in said
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://host:abc", "http://HOST:PORT"),
+        ("http://host:99999", "http://HOST:PORT"),
+        ("ftp://host", "http://HOST:PORT"),
+        ("http://[::1", "http://HOST:PORT"),
+        ("http://me:secret@host", "take the name and password out of it: ANTHROPIC_API_KEY"),
+        ("http://host/?token=secret", "without ? and #"),
+    ],
+)
+async def test_an_address_that_is_none_or_holds_a_secret_is_told_by_its_setting(command, monkeypatch, url, words):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+    ran = await asyncio.to_thread(command, "doctor", *NOWHERE)
+    assert ran.code == 4
+    assert "ANTHROPIC_BASE_URL: " in ran.err
+    assert words in ran.err
+    assert "secret" not in ran.out + ran.err
+
+
 async def test_a_key_that_is_refused_is_told_without_the_key(reaching, api, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-somebody-elses")
     api.count = lambda asked: pytest.fail("a wrong key counts nothing")

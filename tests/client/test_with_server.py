@@ -103,7 +103,7 @@ async def test_a_second_cycle_is_refused_with_the_id_of_the_active_one(reaching,
     assert "Outcome cancelled in training: enough" in shown.out
     again = await asyncio.to_thread(reaching, "cancel", active)
     assert again.code == 1
-    assert f"{active} has already ended (canceled)" in again.err
+    assert f"{active} has already ended as cancelled" in again.err
 
 
 async def test_a_wait_that_times_out_is_exit_code_7_and_leaves_the_cycle(reaching, place, temporal_env, paused):

@@ -50,6 +50,11 @@ def test_what_another_model_answered_has_not_this_ones_price(answered: str, cost
     assert price.cost(CallUsage(model=answered, input=1_000_000)) == cost
 
 
+def test_what_was_served_otherwise_than_prices_are_for_has_no_price() -> None:
+    price = PRICES["claude-sonnet-5-5"]
+    assert price.cost(CallUsage(model=price.model, input=1_000_000, off_list=True)) is None
+
+
 @pytest.mark.parametrize("model", [None, "", "claude-sonnet", "claude-sonnet-5-5-fast", "gpt"])
 def test_a_name_that_only_resembles_a_known_one_has_no_price(model: str | None) -> None:
     assert price_of(model) is None

@@ -137,7 +137,9 @@ async def test_a_spare_process_that_cannot_be_started_costs_no_result(
     assert await pool.run("process_jobs:add", {"a": 2, "b": 2}, unheard) == 4
 
 
-async def test_a_cancelled_job_is_dead_within_a_second_and_writes_no_more(pool: JobPool, tmp_path: Path) -> None:
+async def test_a_cancelled_job_is_dead_within_a_second_writes_no_more_and_is_no_warning(
+    pool: JobPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "written"
     pids: list[int] = []
     job = asyncio.create_task(
@@ -150,6 +152,7 @@ async def test_a_cancelled_job_is_dead_within_a_second_and_writes_no_more(pool: 
         await job
     assert time.monotonic() - asked < 1
     assert gone(pids[0])
+    assert not caplog.text
 
 
 async def test_a_job_that_waits_for_a_free_process_can_be_cancelled_and_costs_no_place(

@@ -67,6 +67,23 @@ async def test_a_service_that_stays_away_fails_the_cycle_after_five_attempts_of_
 
 
 @KINDS
+async def test_a_service_that_goes_away_in_mid_work_for_good_fails_the_cycle_which_names_what_may_still_run(
+    kind: str, stage: Stage
+) -> None:
+    stage.ktrdr.holds = kind
+    async with stage.worker():
+        cycle, _ = await stage.house.start(stage.house.request())
+        operation = await stage.polled(kind)
+        await stage.ktrdr.stop()
+        status = await stage.end(cycle)
+    assert (status.outcome, status.stopped_in) == (Outcome.FAILED, PHASE[kind])
+    assert status.failure is not None
+    assert status.failure.code is AWAY[kind]
+    assert f"Operation {operation} may still run there" in status.failure.message
+    assert (await stage.attempts(cycle, kind), stage.ktrdr.starts[operation]) == (5, 1)
+
+
+@KINDS
 async def test_a_service_that_comes_back_between_two_attempts_goes_on_with_the_same_operation(
     kind: str, stage: Stage
 ) -> None:
@@ -154,14 +171,15 @@ async def test_a_worker_that_stops_in_order_hands_its_operation_over(kind: str, 
 
 
 @KINDS
-async def test_a_cancel_deletes_the_operation_at_the_service(kind: str, stage: Stage) -> None:
+@pytest.mark.parametrize("reason", [REASON, "cancelled"], ids=["signal", "web_ui"])
+async def test_a_cancel_deletes_the_operation_at_the_service(reason: str, kind: str, stage: Stage) -> None:
     stage.ktrdr.holds = kind
     async with stage.worker():
         cycle, _ = await stage.house.start(stage.house.request())
         operation = await stage.polled(kind)
-        await cycle.signal(ResearchCycleWorkflow.cancel, REASON)
+        await (cycle.signal(ResearchCycleWorkflow.cancel, reason) if reason == REASON else cycle.cancel())
         status = await stage.end(cycle)
-    assert (status.outcome, status.stopped_in, status.reason) == (Outcome.CANCELLED, PHASE[kind], REASON)
+    assert (status.outcome, status.stopped_in, status.reason) == (Outcome.CANCELLED, PHASE[kind], reason)
     assert stage.ktrdr.deletes == {operation: 1}
     assert stage.ktrdr.ops[operation].status == "cancelled"
 
