@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check chaos histories lock clean
+.PHONY: demo test check chaos histories screenshots lock clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m client.demo
@@ -27,6 +27,10 @@ chaos: $(VENV)/installed-dev
 # Writes the kept histories anew. Only after a change that may break running cycles, and never to make a test pass.
 histories: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/workflows --keep-histories
+
+# Takes the Web UI's pictures in docs/ anew, of cycles that it runs for them; needs a chromium on PATH.
+screenshots: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/webui/test_pages.py --keep-screenshots
 
 lock: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet uv

@@ -9,7 +9,7 @@ from client.invocation import Invocation, invocation
 
 if TYPE_CHECKING:
     from client.transcript import Transcript
-    from client.views import CycleView, ListedCycle, StatusView
+    from client.views import CycleView, StatusView
     from domain.cycle import CycleStatus
     from settings import Settings
 
@@ -51,13 +51,22 @@ def list_cycles(
         Literal["completed", "rejected", "refused", "failed", "cancelled"] | None,
         typer.Option(help="Only cycles that ended so."),
     ] = None,
+    verdict: Annotated[
+        Literal["promising", "neutral", "poor"] | None, typer.Option(help="Only cycles that were assessed so.")
+    ] = None,
     symbol: Annotated[str | None, typer.Option(help="Only cycles of this symbol.")] = None,
+    sort: Annotated[
+        Literal["started", "sharpe"], typer.Option(help="Newest first, or the highest Sharpe ratio first.")
+    ] = "started",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
 ) -> ExitCode:
-    """Cycles, newest first."""
+    """Cycles, newest first, or the best first."""
     from client import cycles
     from client.render_cycle import render_list
+    from client.render_values import count
+    from client.visibility import Best, best_cycles, conditions, newest_cycles
     from domain.cycle import Outcome
+    from domain.results import Verdict
     from domain.symbols import is_symbol
 
     call = invocation(ctx)
@@ -65,16 +74,22 @@ def list_cycles(
         raise usage(f"{symbol[:64]!r} is not a symbol", "`research data list` shows the symbols")
     settings = call.settings()
 
-    async def conversation() -> "list[ListedCycle]":
-        return await cycles.list_cycles(
-            await cycles.reach(settings),
-            outcome=Outcome(outcome) if outcome else None,
-            symbol=symbol.upper() if symbol else None,
-            limit=limit,
-        )
+    asked = conditions(
+        outcome=Outcome(outcome) if outcome else None,
+        verdict=Verdict(verdict) if verdict else None,
+        symbol=symbol.upper() if symbol else None,
+    )
 
-    found = cycles.talk(conversation())
+    async def conversation() -> Best:
+        client = await cycles.reach(settings)
+        if sort == "sharpe":
+            return await best_cycles(client, asked, limit)
+        return Best(await newest_cycles(client, asked, limit), 0)
+
+    found, left_out = cycles.talk(conversation())
     call.screen.show(found, render_list(found), wide=True)
+    if left_out:
+        call.screen.note(f"not sorted in: {count(left_out)} older cycles that have a Sharpe ratio")
     return ExitCode.OK
 
 
@@ -145,12 +160,13 @@ async def _status(settings: "Settings", cycle: str | None) -> "StatusView":
     from client.budget import budget_status
     from client.looks import look_at
     from client.views import StatusView
+    from client.visibility import conditions, newest_cycles
 
     client = await cycles.reach(settings)
     if cycle:
         found = [await look_at(client, settings, cycle)()]
     else:
-        active = await cycles.list_cycles(client, active=True, limit=1000)
+        active = await newest_cycles(client, conditions(active=True), 1000)
         found = await asyncio.gather(*(look_at(client, settings, one.cycle_id)() for one in active))
     running = [one for one in found if one.cycle.outcome is None]
     shown = found if cycle else running

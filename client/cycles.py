@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowHandle,
@@ -18,15 +17,17 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from client import description
 from client.connection import Unreachable, connect
 from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
 from client.traced import traced_start
-from client.views import ListedCycle, Started
+from client.views import Started
+from client.visibility import CUT_OFF, conditions, describe, newest_cycles, outcome_of
 from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.errors import ResearchError
 from domain.pricing import model_named, price_of
@@ -40,11 +41,6 @@ WORKER_PATIENCE = 15.0
 """Seconds that a start waits for a worker to poll: one that was started a moment ago needs a few."""
 ADMISSION_PATIENCE = 30.0
 CANCEL_PATIENCE = 15.0
-CUT_OFF = {
-    WorkflowExecutionStatus.TERMINATED: Outcome.CANCELLED,
-    WorkflowExecutionStatus.TIMED_OUT: Outcome.FAILED,
-}
-"""How cycles are closed that could not say how they ended, and the outcome that this counts as."""
 NEXT_WORKER = "start one with `research worker`, or everything on this machine with `research dev`"
 
 Result = TypeVar("Result")
@@ -107,7 +103,9 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         execution_timeout=settings.policies.life,
-        static_summary=_summary(request),
+        static_summary=description.summary(request),
+        static_details=description.details(request),
+        memo=description.memo(request),
     )
     try:
         async with traced_start(), asyncio.timeout(ADMISSION_PATIENCE):
@@ -192,41 +190,9 @@ def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> 
     )
 
 
-async def describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription | None:
-    """The server's description of a cycle, None where it knows none of that id."""
-    try:
-        description = await handle.describe()
-    except RPCError as error:
-        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
-            return None
-        raise
-    return description if description.workflow_type == CYCLE_WORKFLOW else None
-
-
-async def list_cycles(
-    client: Client, *, outcome: Outcome | None = None, symbol: str | None = None, active: bool = False, limit: int = 20
-) -> list[ListedCycle]:
-    """Cycles, newest first, by Temporal's visibility (which may be a moment behind). What was ended from outside has
-    the outcome that is recorded of it.
-    """
-    conditions = [f"WorkflowType = '{CYCLE_WORKFLOW}'"]
-    if outcome:
-        ended = [f"ExecutionStatus = '{_word(status)}'" for status, ends_as in CUT_OFF.items() if ends_as is outcome]
-        conditions.append(" OR ".join([f"Outcome = '{outcome.value}'", *ended]))
-    if symbol:
-        conditions.append(f"Symbol = '{symbol}'")
-    if active:
-        conditions.append("ExecutionStatus = 'Running'")
-    query = " AND ".join(f"({condition})" for condition in conditions)
-    found = [execution async for execution in client.list_workflows(query, limit=limit)]
-    told = await asyncio.gather(*(_tells_the_end(client, execution) for execution in found))
-    listed = [_listed(execution) for execution, tells in zip(found, told, strict=True) if tells]
-    return sorted(listed, key=lambda cycle: cycle.started_at, reverse=True)
-
-
 async def only_active(client: Client) -> str:
     """The id of the one active cycle; an error that names them where there are several, or none."""
-    active = await list_cycles(client, active=True)
+    active = await newest_cycles(client, conditions(active=True), 20)
     if len(active) == 1:
         return active[0].cycle_id
     if not active:
@@ -264,7 +230,7 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[Cycl
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:
-    ended_as = _outcome(description)
+    ended_as = outcome_of(description)
     how = f" as {ended_as.value}" if ended_as else ""
     return CommandError(
         ExitCode.FAILED,
@@ -278,7 +244,7 @@ async def unknown_cycle(client: Client | None, cycle_id: str) -> CommandError:
     """The error for an id that nobody knows, with the nearest id that somebody does."""
     from difflib import get_close_matches
 
-    known = [cycle.cycle_id for cycle in await list_cycles(client, limit=100)] if client else []
+    known = [cycle.cycle_id for cycle in await newest_cycles(client, conditions(), 100)] if client else []
     nearest = get_close_matches(cycle_id, known, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     return CommandError(
@@ -324,52 +290,3 @@ async def require_worker(client: Client, task_queue: str) -> None:
                 NEXT_WORKER,
             )
         await asyncio.sleep(0.2)
-
-
-def _summary(request: CycleRequest) -> str:
-    design = f"strategy {request.strategy.name}" if request.strategy else f"{request.designer.value} designer"
-    brief = " ".join(request.brief.split())[:80]
-    return f"{request.symbol} {request.timeframe}, {design}, seed {request.seed}" + (f": {brief}" if brief else "")
-
-
-def _word(status: WorkflowExecutionStatus) -> str:
-    """As a query of the visibility names it: TimedOut for TIMED_OUT."""
-    return status.name.title().replace("_", "")
-
-
-async def _tells_the_end(client: Client, execution: WorkflowExecution) -> bool:
-    """Not where the run was ended because it was reset: a later run goes on with that cycle."""
-    if execution.status not in CUT_OFF:
-        return True
-    latest = await describe(client.get_workflow_handle(execution.id))
-    return latest is None or latest.run_id == execution.run_id
-
-
-def _outcome(execution: WorkflowExecution) -> Outcome | None:
-    """As the cycle itself has told it; else as what it counts for where it was ended from outside."""
-    told = execution.typed_search_attributes.get(SearchAttributeKey.for_keyword("Outcome"))
-    if told in set(Outcome):
-        return Outcome(told)
-    return CUT_OFF.get(execution.status) if execution.status else None
-
-
-def _listed(execution: WorkflowExecution) -> ListedCycle:
-    attributes = execution.typed_search_attributes
-
-    def word(name: str) -> str | None:
-        return attributes.get(SearchAttributeKey.for_keyword(name))
-
-    return ListedCycle(
-        cycle_id=execution.id,
-        run_id=execution.run_id,
-        phase=word("Phase"),
-        outcome=_outcome(execution),
-        verdict=word("Verdict"),
-        strategy=word("StrategyName"),
-        symbol=word("Symbol"),
-        timeframe=word("Timeframe"),
-        sharpe_ratio=attributes.get(SearchAttributeKey.for_float("Sharpe")),
-        tokens=attributes.get(SearchAttributeKey.for_int("TokensUsed")),
-        started_at=execution.start_time,
-        ended_at=execution.close_time,
-    )

@@ -121,7 +121,7 @@ async def _attributes(client: Client) -> Look:
     if not missing:
         return _ok("search attributes", "all there")
     lines = create_lines(client.namespace, missing)
-    mend = f"a worker adds them when it starts, where it may; else have somebody type\n{lines}"
+    mend = f"`research setup`, where you may; else have somebody type\n{lines}"
     return _to_do("search attributes", f"missing: {', '.join(missing)}", mend)
 
 

@@ -15,6 +15,7 @@ from client.commands_data import data_app
 from client.commands_doctor import doctor
 from client.commands_hypotheses import hypotheses
 from client.commands_run import dev, worker
+from client.commands_setup import setup
 from client.commands_start import start
 from client.commands_strategy import strategy_app
 from client.endings import ended
@@ -69,6 +70,7 @@ app.add_typer(budget_app, name="budget")
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(data_app, name="data")
 app.command("worker")(worker)
+app.command("setup")(setup)
 app.command("doctor")(doctor)
 
 

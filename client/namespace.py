@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.exits import CommandError, ExitCode
+from client.views import SetUp
 from workflows import search_attributes
 
 RETENTION_DAYS = 90
@@ -42,6 +43,25 @@ async def add_search_attributes(client: Client) -> None:
         await _add(client, missing)
 
 
+async def set_up(client: Client) -> SetUp:
+    """Add the search attributes that are missing, for somebody who asks for just that.
+
+    Raises as above, and the same where the server does not even show which are there.
+    """
+    try:
+        missing = await _missing(client)
+    except RPCError as error:
+        if error.status not in NOT_FOR_US:
+            raise
+        raise _not_prepared(
+            f"the server does not show which search attributes there are: {error.message}",
+            f"have somebody who may do it type\n{create_lines(client.namespace, WANTED)}",
+        ) from error
+    created = await _add(client, missing) if missing else ()
+    there = tuple(name for name in WANTED if name not in created)
+    return SetUp(namespace=client.namespace, created=created, already_there=there)
+
+
 async def missing_search_attributes(client: Client) -> dict[str, IndexedValueType.ValueType]:
     """Those of ours that the namespace lacks, with their types.
 
@@ -49,9 +69,7 @@ async def missing_search_attributes(client: Client) -> dict[str, IndexedValueTyp
     taken to be there, and the log says so.
     """
     try:
-        present = await client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=client.namespace)
-        )
+        return await _missing(client)
     except RPCError as error:
         if error.status not in NOT_FOR_US:
             raise
@@ -61,6 +79,12 @@ async def missing_search_attributes(client: Client) -> dict[str, IndexedValueTyp
             create_lines(client.namespace, WANTED),
         )
         return {}
+
+
+async def _missing(client: Client) -> dict[str, IndexedValueType.ValueType]:
+    present = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
     there = present.custom_attributes
     other = [f"{name} is {_word(there[name])}" for name in WANTED if name in there and there[name] != WANTED[name]]
     if other:
@@ -98,14 +122,15 @@ async def is_polled(
     return any(since is None or poller.last_access_time.ToDatetime(tzinfo=UTC) >= since for poller in pollers)
 
 
-async def _add(client: Client, missing: dict[str, IndexedValueType.ValueType]) -> None:
+async def _add(client: Client, missing: dict[str, IndexedValueType.ValueType]) -> tuple[str, ...]:
+    """Add them, and tell which: none where somebody else was first."""
     try:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
     except RPCError as error:
         if error.status is RPCStatusCode.ALREADY_EXISTS:
-            return  # Another worker, which has started at the same time, was first.
+            return ()  # Another worker, which has started at the same time, was first.
         if error.status not in (*NOT_FOR_US, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION):
             raise
         raise _not_prepared(
@@ -113,6 +138,7 @@ async def _add(client: Client, missing: dict[str, IndexedValueType.ValueType]) -
             f"and they cannot be added from here: {error.message}",
             f"have somebody who may do it type\n{create_lines(client.namespace, missing)}",
         ) from error
+    return tuple(missing)
 
 
 def _not_prepared(message: str, next_step: str) -> CommandError:

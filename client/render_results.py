@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from client.render_values import NONE, check_value, clean, count, duration_of, number, percent
+from client.render_values import NONE, clean, count, duration_of, number, percent
 from client.views import Places
 from domain.cycle import CycleStatus, Outcome
 from domain.gates import GateResult
@@ -32,8 +32,8 @@ def render_gate(result: GateResult) -> RenderableType:
         table.add_row(
             mark if check.told else Text("?", "yellow"),
             check.name,
-            check_value(check, check.value),
-            f"{check.kind.value} {check_value(check, check.bound)}",
+            check.shown(check.value),
+            f"{check.kind.value} {check.shown(check.bound)}",
         )
     return _block(Text.assemble((f"{result.gate.value.capitalize()} gate", "bold"), " ", (word, style)), table)
 

@@ -4,15 +4,8 @@ import contextlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from domain.gates import Check
-
 NONE = "-"
 """What stands for a figure that is undefined."""
-
-FRACTION_CHECKS = frozenset(
-    {"balanced accuracy", "directional accuracy", "train loss decrease", "win rate", "max drawdown"}
-)
-COUNT_CHECKS = frozenset({"trades"})
 
 
 def clean(text: str) -> str:
@@ -72,14 +65,3 @@ def duration_of(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def check_value(check: Check, value: float | None) -> str:
-    """A gate's value or bound in its own unit."""
-    if value is None:
-        return NONE if check.told else "not told"
-    if check.name in FRACTION_CHECKS:
-        return percent(value, 2)
-    if check.name in COUNT_CHECKS:
-        return f"{value:.0f}"
-    return number(value, 4)

@@ -75,6 +75,14 @@ class Cancelled(Frozen):
     stopped_in: Phase | None = None
 
 
+class SetUp(Frozen):
+    """What a namespace has been given, by the names of its search attributes, and what it had."""
+
+    namespace: str
+    created: tuple[str, ...]
+    already_there: tuple[str, ...]
+
+
 class DevAddresses(Frozen):
     """Where the local stack can be reached."""
 

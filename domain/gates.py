@@ -6,6 +6,12 @@ from pydantic import Field
 
 from domain.results import BacktestResult, Frozen, Task, TrainingResult
 
+_FRACTIONS = frozenset(
+    {"accuracy", "balanced accuracy", "directional accuracy", "train loss decrease", "win rate", "max drawdown"}
+)
+_COUNTS = frozenset({"trades"})
+"""Checks whose values people read as percent, and as whole numbers."""
+
 
 class GateName(StrEnum):
     """Which gate."""
@@ -54,6 +60,14 @@ class Check(Frozen):
                 f"{self.name} {value}, {self.kind.value} {self.bound:.4g}: the service does not tell enough to decide"
             )
         return f"{self.name} {value}, {self.kind.value} {self.bound:.4g}"
+
+    def shown(self, value: float | None) -> str:
+        """Its value or its bound as people read it, in its own unit."""
+        if value is None:
+            return "-" if self.told else "not told"
+        if self.name in _FRACTIONS:
+            return f"{value * 100:.2f} %"
+        return f"{value:.0f}" if self.name in _COUNTS else f"{value:.4f}"
 
 
 class GateResult(Frozen):

@@ -124,7 +124,7 @@ class ResearchCycleWorkflow:
                 lambda answer: answer.strategy is not None,
                 DesignAnswer,
                 self._start.policies.design,
-                f"design for {request.symbol} {request.timeframe}",
+                f"for {request.symbol} {request.timeframe}",
             )
             self._set(strategy=answer.strategy, hypothesis=answer.hypothesis, memory_snapshot=answer.memory_snapshot)
         if self._status.strategy:
@@ -145,7 +145,10 @@ class ResearchCycleWorkflow:
 
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
         self._enter(Phase.BACKTESTING)
-        earlier = await call("count_trials", self._start.request, int, self._start.policies.record)
+        bars = f"{self._start.request.symbol} {self._start.request.timeframe}"
+        earlier = await call(
+            "count_trials", self._start.request, int, self._start.policies.record, summary=f"earlier trials of {bars}"
+        )
         job = BacktestWork(
             cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
@@ -162,7 +165,7 @@ class ResearchCycleWorkflow:
         result = await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
         self._set(backtest=result)
         if result.sharpe_ratio is not None:
-            self._index(search_attributes.SHARPE.value_set(result.sharpe_ratio))
+            self._index(search_attributes.SHARPE.value_set(round(result.sharpe_ratio, 4)))  # as lists show it
         return result
 
     async def _assess(self) -> None:
@@ -173,7 +176,7 @@ class ResearchCycleWorkflow:
             lambda answer: answer.assessment is not None,
             AssessAnswer,
             self._start.policies.assess,
-            f"assess {self._strategy().name}",
+            self._strategy().name,
         )
         self._set(assessment=answer.assessment)
         if answer.assessment:
@@ -200,9 +203,9 @@ class ResearchCycleWorkflow:
             workflow.upsert_memo({"cancel_reason": ending.reason})
         self._ending = "its results to be recorded"
         try:
-            await call(
-                "record", self.status().model_copy(update={"waiting_for": None}), bool, self._start.policies.record
-            )
+            last = self.status().model_copy(update={"waiting_for": None})
+            kept = f"{ending.outcome.value}, into the store"
+            await call("record", last, bool, self._start.policies.record, summary=kept)
         except CycleFailed as error:
             self._set(**Ending.failed(Phase.DONE, error.code, error.message)._asdict())
             self._index(search_attributes.OUTCOME.value_set(Outcome.FAILED.value))
@@ -258,7 +261,7 @@ class ResearchCycleWorkflow:
     async def _engine(self, activity: str, work: Handover, result_type: type[R], policy: ActivityPolicy) -> R:
         if self._funds.stale:
             await self._reopen("assess")
-        summary = f"{activity} {self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
+        summary = f"{self._strategy().name} on {self._start.request.symbol} {self._start.request.timeframe}"
         withdrawal = self._start.policies.withdraw
         queue = self._start.engine_queue
         return await finished(activity, work, result_type, policy, withdrawal, queue, summary, self._pause)

@@ -64,7 +64,8 @@ async def test_a_followed_cycle_ends_with_its_story_and_the_store_tells_the_same
     listed = await asyncio.to_thread(reaching, "list", "--outcome", "completed", "--symbol", "eurusd", "-o", "json")
     assert last.backtest is not None
     figures = {cycle["cycle_id"]: cycle["sharpe_ratio"] for cycle in listed.json}
-    assert figures[last.cycle_id] == last.backtest.sharpe_ratio
+    assert last.backtest.sharpe_ratio is not None
+    assert figures[last.cycle_id] == round(last.backtest.sharpe_ratio, 4)
 
 
 async def test_a_cycle_that_a_gate_stops_is_exit_code_5_and_names_the_bound(reaching, small: Path):

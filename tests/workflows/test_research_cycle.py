@@ -55,7 +55,7 @@ async def test_the_story_tells_every_figure_once(house: House) -> None:
         "StrategyName": "small",
         "Symbol": "EURUSD",
         "Timeframe": "1h",
-        "Sharpe": status.backtest.sharpe_ratio,
+        "Sharpe": round(status.backtest.sharpe_ratio or 0.0, 4),
         "TokensUsed": 0,
     }
     assert (result.sharpe_ratio, result.verdict) == (status.backtest.sharpe_ratio, status.assessment.verdict)
