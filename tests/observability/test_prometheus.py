@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
@@ -119,7 +119,9 @@ async def run_all(house: ClaudeHouse) -> list[CycleStatus]:
     await cancelled.cancel()
     with suppress(WorkflowFailureError):
         await cancelled.result()
-    ledger = house.client.get_workflow_handle_for(BudgetWorkflow.run, budget_workflow_id(house.scope))
+    ledger: WorkflowHandle[BudgetWorkflow, None] = house.client.get_workflow_handle_for(
+        BudgetWorkflow.run, budget_workflow_id(house.scope)
+    )
     await ledger.execute_update(BudgetWorkflow.set_limits, LimitsChange(tokens_per_day=100_000))
     refused = await house.start(brief="research number 8")
     await refused.result()
