@@ -3,10 +3,11 @@
 The SDK serves its own on a port of its own, which is closed to others: they are read there at each scrape.
 """
 
+import http.client
 import logging
 import socket
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Metric, start_http_server
@@ -27,16 +28,18 @@ class SdkMetrics(Collector):
 
     def __init__(self, address: str) -> None:
         self._url = f"http://{address}/metrics"
+        # No proxy, whatever the environment names: one would look for the address on its own machine.
+        self._ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
     def collect(self) -> Iterator[Metric]:
         """As they are now; none where the SDK does not answer, which the log says."""
         try:
-            with urllib.request.urlopen(self._url, timeout=PATIENCE) as answer:  # noqa: S310 # an address of ours
-                text = answer.read().decode()
-        except (OSError, ValueError) as error:
+            with self._ask(self._url, timeout=PATIENCE) as answer:
+                families = [*text_string_to_metric_families(answer.read().decode())]
+        except (OSError, ValueError, http.client.HTTPException) as error:
             log.warning("the SDK's metrics could not be read: %s", error)
             return
-        yield from text_string_to_metric_families(text)
+        yield from families
 
     def describe(self) -> list[Metric]:
         """Nothing: they are not known before they are read."""
@@ -71,22 +74,29 @@ def served(registry: CollectorRegistry, address: str) -> Iterator[str]:
             *(address, error.strerror, server.server_port),
         )
     try:
-        yield f"{host}:{server.server_port}"
+        yield f"[{host}]:{server.server_port}" if ":" in host else f"{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def runtime_with_metrics() -> tuple[Runtime, str]:
-    """A Temporal runtime, and the address where the SDK serves its metrics, on loopback. Raises RuntimeError."""
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def runtime_with_metrics(port: Callable[[], int] = _free_port) -> tuple[Runtime, str]:
+    """A Temporal runtime, and the address where the SDK serves its metrics, on loopback.
+
+    port: names one that is free at this moment. Raises ValueError where each of several was taken a moment later.
+    """
     for tries_left in reversed(range(5)):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{port()}"
         try:
             return runtime(address), address
-        except RuntimeError:  # Another program was faster.
+        except ValueError:  # Another program was faster.
             if not tries_left:
                 raise
     raise AssertionError

@@ -7,6 +7,7 @@ All workers serve the same values, so they are aggregated by max. What could not
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -68,9 +69,14 @@ class Readings(Collector):
 
         reading = both()
         try:
-            return asyncio.run_coroutine_threadsafe(reading, self._loop).result(self._patience + 1)
-        except (TimeoutError, RuntimeError):  # the worker is busy beyond measure, or about to end
+            asked = asyncio.run_coroutine_threadsafe(reading, self._loop)
+        except RuntimeError:  # the worker has ended
             reading.close()
+            return None, None
+        try:
+            return asked.result(self._patience + 1)
+        except (TimeoutError, CancelledError):  # the worker is busy beyond measure, or about to end
+            asked.cancel()  # which the loop does: the coroutine is not this thread's to close
             return None, None
 
     async def _tried(self, source: str, read: Callable[[], Awaitable[T]]) -> T | None:

@@ -2,7 +2,13 @@
 
 import asyncio
 import logging
+import socket
+import threading
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from wsgiref.simple_server import make_server
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from client.processes import free_port
 from observability import exposition
 from observability.metrics import Metrics
 from observability.readings import Readings
@@ -88,9 +95,87 @@ async def test_a_server_that_does_not_answer_costs_a_scrape_its_patience_and_no_
     }
 
 
-async def test_the_sdks_metrics_are_there_while_it_serves_them(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_sdks_metrics_are_missed_and_the_page_is_served_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     registry = CollectorRegistry()
     registry.register(exposition.SdkMetrics("127.0.0.1:9"))
     with exposition.served(registry, "127.0.0.1:0") as address:
         assert await asyncio.to_thread(read, address) == {}
     assert "the SDK's metrics could not be read" in caplog.text
+
+
+def test_a_port_that_another_program_takes_first_is_followed_by_another_try() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as faster:
+        taken = faster.getsockname()[1]
+        ports = iter([taken, taken])
+        _, address = exposition.runtime_with_metrics(lambda: next(ports, 0) or free_port(0))
+    assert next(ports, None) is None
+    assert not address.endswith(f":{taken}")
+
+
+def test_the_sdks_metrics_are_read_from_this_machine_whatever_proxy_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with exposition.served(Metrics().registry, "127.0.0.1:0") as address:
+        assert any(exposition.SdkMetrics(address).collect())
+
+
+def test_what_is_no_page_of_metrics_spoils_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def nonsense(_: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b'temporal_tasks{queue="']
+
+    with make_server("127.0.0.1", 0, nonsense) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        assert [*exposition.SdkMetrics(f"127.0.0.1:{server.server_port}").collect()] == []
+        answering.join()
+    assert "the SDK's metrics could not be read" in caplog.text
+
+
+def test_an_address_of_ipv6_is_told_as_urls_have_it() -> None:
+    try:
+        with exposition.served(Metrics().registry, "[::1]:0") as address:
+            assert address.startswith("[::1]:")
+            assert read(address)
+    except ValueError:
+        pytest.skip("this machine has no IPv6")
+
+
+class Stuck(Readings):
+    """Whose sources never answer, and have no patience of their own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float) -> None:
+        super().__init__(None, loop, patience=patience)  # type: ignore[arg-type] # it asks nobody
+
+    async def _tried(self, source: str, read: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def until_it_is_asked(before: set[asyncio.Task[Any]]) -> None:
+    """Until the loop runs more than it did."""
+    while asyncio.all_tasks() <= before:
+        await asyncio.sleep(0)
+
+
+def test_a_scrape_while_the_worker_ends_tells_that_nothing_could_be_read() -> None:
+    with ThreadPoolExecutor() as threads:
+
+        async def worker() -> Future[object]:
+            readings = Stuck(asyncio.get_running_loop(), patience=3600)
+            scrape = threads.submit(readings._read)
+            await until_it_is_asked(asyncio.all_tasks())
+            return scrape
+
+        assert asyncio.run(worker()).result(10) == (None, None)
+
+
+async def test_a_scrape_that_gave_up_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    readings = Stuck(asyncio.get_running_loop(), patience=0)
+    scrape = asyncio.get_running_loop().run_in_executor(None, readings._read)
+    await until_it_is_asked(before)
+    assert await scrape == (None, None)
+    async with asyncio.timeout(10):
+        await asyncio.wait(asyncio.all_tasks() - before)
