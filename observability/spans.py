@@ -5,7 +5,6 @@ times: so they are the same whichever workers it ran on, whoever of them died, a
 the record be written twice, the same spans are sent twice, with the same ids.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,8 +39,6 @@ Attributes = dict[str, AttributeValue]
 
 def exporting(environment: Mapping[str, str], patience: float | None) -> "Tracing":
     """Tracing to where the variables say."""
-    # The instrumentation of HTTP clients knows the present names of attributes, and takes old ones unless told.
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     named = {} if environment.get("OTEL_SERVICE_NAME") else {"service.name": names.SERVICE}
     provider = TracerProvider(resource=Resource.create(named), id_generator=_Ids(), shutdown_on_exit=False)
     provider.add_span_processor(_ClaudeCalls())

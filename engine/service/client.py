@@ -25,6 +25,7 @@ from engine.service.answers import (
     plain,
     read,
 )
+from engine.service.spans import CallSpan, CallSpans
 
 PATIENCE: Final = 30.0
 """Seconds that one request may take, from its first byte to the answer's last."""
@@ -82,11 +83,7 @@ class Service:
             trust_env=False,  # no proxy, no credentials that the settings do not name
             verify=ssl.create_default_context(),
         )
-        if traces:
-            # Here, because it costs an import.
-            from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-
-            HTTPXClientInstrumentor.instrument_client(self._http, tracer_provider=traces)
+        self._spans = CallSpans(traces)
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,19 +147,28 @@ class Service:
 
     async def _ask(self, method: str, path: str, patience: float, body: Body | None = None) -> tuple[int, bytes]:
         """The status and the whole body, whatever they are, without the token. Raises Away, Slow, Broken (too long)."""
+        url = f"{self.url}/api/v1/{path}"
+        with self._spans.call(method, url) as span:
+            status, content = await self._asked(method, url, patience, body, span)
+        return status, self._masked(content)
+
+    async def _asked(
+        self, method: str, url: str, patience: float, body: Body | None, span: CallSpan
+    ) -> tuple[int, bytes]:
         content = bytearray()
         try:
             async with (
                 asyncio.timeout(patience),
-                self._http.stream(method, f"{self.url}/api/v1/{path}", json=body) as response,
+                self._http.stream(method, url, json=body, headers=span.headers) as response,
             ):
+                span.answered(response.status_code)
                 async for piece in response.aiter_raw():
                     content += piece
                     if len(content) > MAX_ANSWER:
                         if response.is_success:
                             raise Broken(f"the answer is longer than {MAX_ANSWER:,} bytes")
                         break
-                return response.status_code, self._masked(bytes(content))
+                return response.status_code, bytes(content)
         except (httpx.ConnectTimeout, httpx.PoolTimeout):
             raise Unreached("no connection in time") from None
         except (TimeoutError, httpx.TimeoutException):

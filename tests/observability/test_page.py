@@ -164,7 +164,7 @@ def test_a_scrape_while_the_worker_ends_tells_that_nothing_could_be_read() -> No
 
         async def worker() -> Future[object]:
             readings = Stuck(asyncio.get_running_loop(), patience=3600)
-            scrape = threads.submit(readings._read)
+            scrape: Future[object] = threads.submit(readings._read)
             await until_it_is_asked(asyncio.all_tasks())
             return scrape
 
