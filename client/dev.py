@@ -264,7 +264,10 @@ def _metrics_address(settings: Settings) -> str:
     if settings.metrics_address is None:
         return "off"
     host, _, port = settings.metrics_address.rpartition(":")
-    return f"{host}:{free_port(int(port))}" if host == "127.0.0.1" else settings.metrics_address
+    try:
+        return f"{host}:{free_port(int(port), host)}"
+    except OSError:  # An address of IPv6, or of another machine, which the worker refuses in words.
+        return settings.metrics_address
 
 
 def _without_temporal() -> dict[str, str]:

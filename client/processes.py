@@ -123,14 +123,14 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         raise asyncio.CancelledError
 
 
-def free_port(wanted: int) -> int:
-    """The wanted port of 127.0.0.1 if nobody listens there, else one that the system gives. Raises OSError."""
+def free_port(wanted: int, host: str = "127.0.0.1") -> int:
+    """The wanted port if nobody listens there, else one that the system gives. Raises OSError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind((host, wanted))
         except OSError:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

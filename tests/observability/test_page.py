@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from client.dev import _environment as worker_variables
 from client.processes import free_port
 from observability import exposition
 from observability.metrics import Metrics
@@ -179,3 +180,12 @@ async def test_a_scrape_that_gave_up_leaves_nothing_behind() -> None:
     assert await scrape == (None, None)
     async with asyncio.timeout(10):
         await asyncio.wait(asyncio.all_tasks() - before)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_research_dev_names_the_address_where_its_worker_will_serve(host: str) -> None:
+    with exposition.served(Metrics().registry, f"{host}:0") as taken:
+        named = worker_variables(Settings(metrics_address=taken))["RESEARCH_METRICS_ADDRESS"]
+        assert named != taken
+        with exposition.served(Metrics().registry, named) as served:
+            assert served == named
