@@ -20,9 +20,12 @@ from temporalio import client, worker, workflow
 from temporalio.api.common.v1 import Payload
 
 from domain.trace import HEADER, UNDECIDED
+from domain.turns import FundedTurn
 
 ATTEMPT_HEADER = "research-attempt"
-"""The number of this attempt at a phase's work, which the cycle makes itself: to Temporal each one is the first."""
+"""The number of this attempt at a job, or at a turn of a conversation, where the cycle makes them itself: to Temporal
+each one is the first.
+"""
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -80,13 +83,15 @@ class _Workflows(worker.WorkflowInboundInterceptor):
 class _Scheduling(worker.WorkflowOutboundInterceptor):
     def __init__(self, next: worker.WorkflowOutboundInterceptor) -> None:
         super().__init__(next)
-        self._made: dict[tuple[bytes, str], int] = {}
+        self._made: dict[tuple[bytes, str, int | None], int] = {}
 
     def start_activity(self, input: worker.StartActivityInput) -> workflow.ActivityHandle[Any]:
         header: bytes | None = getattr(workflow.instance(), "trace_header", None)
         if header is None:
             return super().start_activity(input)
-        made = self._made[header, input.activity] = self._made.get((header, input.activity), 0) + 1
+        turn = input.args[0].turn if input.args and isinstance(input.args[0], FundedTurn) else None
+        work = (header, input.activity, turn)
+        made = self._made[work] = self._made.get(work, 0) + 1
         headers = {**input.headers, HEADER: _json(header), ATTEMPT_HEADER: _json(str(made).encode())}
         return super().start_activity(dataclasses.replace(input, headers=headers))
 

@@ -141,8 +141,8 @@ async def test_a_line_tells_its_cycle_phase_attempt_and_trace_and_no_secret(
             status.trace.trace_id,
         )
     assert [(line["phase"], line["attempt"]) for line in asking] == [
-        *(("designing", attempt) for attempt in (1, 2, 3, 4)),
-        *(("assessing", attempt) for attempt in (1, 2)),
+        *(("designing", attempt) for attempt in (1, 2, 1, 1)),  # of three turns, the first in two attempts
+        *(("assessing", attempt) for attempt in (1, 1)),
     ]
 
 
