@@ -4,6 +4,7 @@ counted and traced. Nothing of it runs in workflow code, so no replay repeats it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from temporalio import activity, worker
@@ -71,17 +72,18 @@ class _Watched(worker.ActivityInboundInterceptor):
 
     async def execute_activity(self, input: worker.ExecuteActivityInput) -> object:
         asked = _asked_of_claude(input.args)
+        began = datetime.now(UTC)  # the server's word of it is of another clock, which may be ahead
         try:
             result = await super().execute_activity(input)
         except Exception as error:
-            self._failed(error, asked)
+            self._failed(error, asked, began)
             raise
         if asked and isinstance(result, Answer) and result.usage:
             code = result.ended.code.value if result.ended else OK
             self._observer.metrics.answered(_phase(), asked.model, result.usage, code if code in CALL_CODES else OK)
         return result
 
-    def _failed(self, error: Exception, asked: CycleRequest | None) -> None:
+    def _failed(self, error: Exception, asked: CycleRequest | None, began: datetime) -> None:
         told = error.type if isinstance(error, ApplicationError) else None
         if told in NO_FAILURES:
             return
@@ -94,7 +96,7 @@ class _Watched(worker.ActivityInboundInterceptor):
         if self._observer.tracing:
             message = error.message if isinstance(error, ApplicationError) else str(error)
             number = attempt_by_the_cycle() or info.attempt
-            self._observer.tracing.attempt_failed(info.started_time, info.activity_type, number, code, message)
+            self._observer.tracing.attempt_failed(began, info.activity_type, number, code, message)
 
 
 def _asked_of_claude(arguments: Sequence[object]) -> CycleRequest | None:

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from activities.record import RecordActivities
 from domain.cycle import (
     CallUsage,
     CycleRequest,
@@ -17,6 +19,9 @@ from domain.cycle import (
 )
 from domain.errors import ErrorCode
 from observability.metrics import OTHER_MODEL, Metrics
+from observability.watching import Observer
+from store.cycles import Store
+from store.strategies import StrategyFiles
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SONNET = "claude-sonnet-5-5"
@@ -86,3 +91,14 @@ def test_every_foreseen_series_is_there_from_the_start_so_that_its_first_rise_is
         assert value(metrics, "errors_total", phase="designing", code=code) == 0
     assert value(metrics, "errors_total", phase="training", code="training_service_unavailable") == 0
     assert value(metrics, "gate_results_total", gate="backtest", result="failed") == 0
+
+
+async def test_a_cycle_counts_once_on_all_workers_together_however_often_it_is_recorded(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", migrate=True)
+    workers = [Observer(Metrics()) for _ in range(3)]
+    for observer in (*workers, workers[0]):  # one died before it could tell that it had recorded it
+        await RecordActivities(store, StrategyFiles(tmp_path), observer).record(ended(Outcome.CANCELLED))
+    store.close()
+    counted = [value(observer.metrics, "cycles_total", outcome="cancelled") for observer in workers]
+    assert counted == [1, 0, 0]
+    assert [value(each.metrics, "phase_duration_seconds_count", phase="training") for each in workers] == counted
