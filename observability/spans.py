@@ -5,7 +5,9 @@ times: so they are the same whichever workers it ran on, whoever of them died, a
 the record be written twice, the same spans are sent twice, with the same ids.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -26,9 +28,14 @@ from domain.gates import GateResult
 from domain.trace import Trace
 from observability import names
 
-SOON = 1000
+SOON = 1000.0
 """Milliseconds until a span is sent, where OTEL_BSP_SCHEDULE_DELAY says nothing: what a killed worker had not sent yet
 is lost.
+"""
+
+CLOSING = 5.0
+"""Seconds that a process waits at its end for a collector to take what is left. One that hangs would hold it for half a
+minute, and whoever stops it has less patience.
 """
 
 _given: ContextVar[tuple[int, int] | None] = ContextVar("given ids", default=None)
@@ -37,27 +44,36 @@ _given: ContextVar[tuple[int, int] | None] = ContextVar("given ids", default=Non
 Attributes = dict[str, AttributeValue]
 
 
-def exporting(environment: Mapping[str, str], patience: float | None) -> "Tracing":
-    """Tracing to where the variables say."""
-    named = {} if environment.get("OTEL_SERVICE_NAME") else {"service.name": names.SERVICE}
-    provider = TracerProvider(resource=Resource.create(named), id_generator=_Ids(), shutdown_on_exit=False)
+def exporting(delay: float | None, patience: float | None) -> "Tracing":
+    """Tracing to where the variables say. delay: milliseconds until a span is sent. Raises ValueError."""
+    logging.getLogger(OTLPSpanExporter.__module__).addFilter(_SELDOM)
+    provider = TracerProvider(resource=_resource(), id_generator=_Ids(), shutdown_on_exit=False)
     provider.add_span_processor(_ClaudeCalls())
-    delay = environment.get("OTEL_BSP_SCHEDULE_DELAY") or SOON
     exporter = OTLPSpanExporter(timeout=patience)
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=float(delay)))
-    return Tracing(provider)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=delay or SOON))
+    return Tracing(provider, patience or CLOSING)
+
+
+def _resource() -> Resource:
+    """As the variables say; our name where they give none."""
+    given = Resource.create()
+    unnamed = str(given.attributes.get("service.name", "")).startswith("unknown_service")
+    return given.merge(Resource({"service.name": names.SERVICE})) if unnamed else given
 
 
 class Tracing:
-    """Writes spans. Safe to use from any thread."""
+    """Writes spans. Safe to use from any thread. patience: seconds that its end may take."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, patience: float = CLOSING) -> None:
         self.provider = provider
+        self._patience = patience
         self._tracer = provider.get_tracer(names.SERVICE)
 
     def close(self) -> None:
-        """Send what is left. Blocks for as long as that is tried."""
-        self.provider.shutdown()
+        """Send what is left. Blocks for as long as patience says; what nobody has taken by then is lost."""
+        sending = threading.Thread(target=self.provider.shutdown, name="traces", daemon=True)
+        sending.start()
+        sending.join(self._patience)
 
     def keeps(self, trace_id: int) -> bool:
         """Whether a trace that nobody has decided on is kept."""
@@ -72,7 +88,9 @@ class Tracing:
             yield
 
     def attempt_failed(self, started_at: datetime, activity: str, attempt: int, code: str, message: str) -> None:
-        """Write what ends now, in the present context."""
+        """Write what ends now, in the present context. Of what belongs to no trace nothing is written."""
+        if not trace.get_current_span().get_span_context().is_valid:
+            return
         span = self._tracer.start_span(
             names.ATTEMPT_SPAN,
             start_time=_nanoseconds(started_at),
@@ -221,6 +239,26 @@ class _ClaudeCalls(SpanProcessor):
     """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if span.name == names.GEN_AI_MESSAGES_SPAN and span.attributes:
-            operation, model = (str(span.attributes[name]) for name in (names.GEN_AI_OPERATION, names.GEN_AI_MODEL))
-            span.update_name(f"{operation} {model}")
+        if span.name != names.GEN_AI_MESSAGES_SPAN:
+            return
+        # What isn't there is another version's: a call that is paid for must not fail of its name.
+        told = [(span.attributes or {}).get(name) for name in (names.GEN_AI_OPERATION, names.GEN_AI_MODEL)]
+        if all(told):
+            span.update_name(" ".join(map(str, told)))
+
+
+class _Seldom(logging.Filter):
+    """Lets a line a minute pass: while a collector is away, the exporter has several to say of every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created < self._next:
+            return False
+        self._next = record.created + 60
+        return True
+
+
+_SELDOM = _Seldom()
