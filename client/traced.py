@@ -1,8 +1,9 @@
 """The trace of a start: a span of the command, which the cycle's own then belongs to."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from client.exits import CommandError, ExitCode
 from observability.tracing import tracing
@@ -18,13 +19,27 @@ async def traced_start() -> AsyncIterator[None]:
         traces = tracing(PATIENCE)
     except ValueError as error:
         raise CommandError(
-            ExitCode.CONFIGURATION, "configuration", str(error), "or set OTEL_TRACES_EXPORTER=none"
+            ExitCode.CONFIGURATION, "configuration", str(error), "or go without traces: OTEL_TRACES_EXPORTER=none"
         ) from error
     if traces is None:
         yield
         return
+    with _in_words():
+        try:
+            with traces.starting():
+                yield
+        finally:
+            await asyncio.to_thread(traces.close)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What the exporter logs meanwhile, said on stderr of this command: of it nothing else depends."""
+    told = logging.StreamHandler()
+    told.setFormatter(logging.Formatter("this command may be missing in the cycle's trace: %(message)s"))
+    logger = logging.getLogger("opentelemetry")
+    logger.addHandler(told)
     try:
-        with traces.starting():
-            yield
+        yield
     finally:
-        await asyncio.to_thread(traces.close)
+        logger.removeHandler(told)

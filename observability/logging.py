@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from opentelemetry import trace
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -92,6 +92,9 @@ def configure(level: int = logging.INFO) -> None:
     else:
         handler.setFormatter(JsonLines())
     handler.addFilter(Where())
+    # Of what a line is, Where tells: Temporal's loggers would write it into the message once more.
+    activity.logger.activity_info_on_message = False
+    workflow.logger.workflow_info_on_message = False
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

@@ -5,7 +5,7 @@ dies.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.claude.fake_api import MODEL, Asked, Refuses, Says
 from tests.claude.house import Cycle, usual
 from tests.metered.engine import InstantEngine
 from tests.metered.house import OPEN_GATES
+from tests.workflows.test_reset import reset
 
 from .conftest import Watched, until, watched_house
 from .otlp_receiver import ReceivedSpan, Receiver
@@ -219,6 +220,40 @@ async def test_a_terminated_cycle_has_its_tree_too(watched: Watched) -> None:
     whole = only(spans, names.CYCLE_SPAN)
     assert [span.name for span in spans if span.parent_id == whole.span_id] == [DESIGN, TRAINING]
     assert all(parent != "orphan" for _, parent in tree(spans))
+
+
+@dataclass(frozen=True)
+class HeldEngine(InstantEngine):
+    """Whose trainings wait until they are let go."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def train(self, job: TrainJob, report: Report, earlier: Progress | None = None) -> TrainingResult:
+        self.begun.set()
+        await self.go.wait()
+        return await InstantEngine.train(self, job, report, earlier)
+
+
+async def test_a_cycle_that_was_reset_is_one_tree_with_what_its_earlier_run_did(watched: Watched) -> None:
+    engine = HeldEngine()
+    async with watched.house.working(engine, observer=watched.observer):
+        cycle = await watched.house.start()
+        await asyncio.wait_for(engine.begun.wait(), 60)
+        _, again = await reset(watched.house.client, cycle, "train")
+        engine.go.set()
+        status = await watched.ended(again)
+        spans = await watched.trace_of(status)
+    assert status.outcome is Outcome.COMPLETED
+    found = Counter(tree(spans))
+    assert (found[names.CYCLE_SPAN, ""], found[DESIGN, names.CYCLE_SPAN], found[CHAT, DESIGN]) == (1, 1, 3)
+    # It was in training twice, with a wait for an envelope of its own between.
+    assert [timing.phase for timing in status.timings if timing.phase == "training"] == ["training", "training"]
+    times = sorted((span.start, span.end) for span in spans if span.name == TRAINING)
+    assert len(times) == 2
+    assert times[0][1] <= times[1][0]
+    assert not [name for name, parent in found if parent == "orphan"]
+    assert len({span.span_id for span in spans}) == len(spans)
 
 
 async def killed_at(watched: Watched, phase: str) -> tuple[CycleStatus, list[ReceivedSpan]]:

@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
+from temporalio import activity, workflow
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from client.cycles import start_cycle
 from client.exits import CommandError, ExitCode
-from domain.cycle import CycleRequest, DesignerKind
+from domain.cycle import AdmissionState, CycleRequest, DesignerKind
 from engine.interface import Places
 from engine.service.client import Service
 from engine.service.engine import ServiceEngine
-from observability import names
-from observability.logging import JsonLines, Lines, Where
+from observability import names, spans
+from observability.logging import JsonLines, Lines, Where, configure
 from settings import Settings
 from tests.claude.fake_api import KEY, Asked, Refuses, Says
 from tests.claude.house import usual
@@ -105,6 +106,20 @@ async def test_variables_that_ask_for_what_is_not_here_are_told_by_name(
     assert refused.value.exit_code is ExitCode.CONFIGURATION
 
 
+async def test_a_collector_that_is_away_costs_a_start_a_line_and_not_its_cycle(
+    watched: Watched, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(spans._SELDOM, "_next", 0.0)
+    async with watched.house.working():
+        started = await start_cycle(watched.house.client, settings, a_request(watched.house.scope))
+        assert started.admission.state is AdmissionState.GRANTED
+        await watched.ended(watched.house.client.get_workflow_handle(started.cycle_id))
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("this command may be missing in the cycle's trace: ")] == said
+    assert len(said) == 1
+
+
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """Everything that is logged, as a file gets it."""
@@ -144,6 +159,18 @@ async def test_a_line_tells_its_cycle_phase_attempt_and_trace_and_no_secret(
         *(("designing", attempt) for attempt in (1, 2, 1, 1)),  # of three turns, the first in two attempts
         *(("assessing", attempt) for attempt in (1, 1)),
     ]
+
+
+async def test_a_line_of_an_activity_tells_where_it_is_once(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # the handlers stay the tests'
+    monkeypatch.setattr(activity.logger, "activity_info_on_message", True)
+    monkeypatch.setattr(workflow.logger, "workflow_info_on_message", True)
+    configure()
+    ActivityEnvironment().run(lambda: activity.logger.warning("the service is slow"))
+    [line] = map(json.loads, lines.getvalue().splitlines())
+    assert (line["message"], line["cycle"]) == ("the service is slow", "test")
 
 
 def test_for_people_a_line_names_the_cycle_behind_the_message() -> None:

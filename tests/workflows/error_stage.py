@@ -267,7 +267,7 @@ async def reset_in_its_first_turn(house: House, cycle: Cycle) -> Cycle:
     """The run that goes on with it."""
     await asyncio.wait_for(house.faults.held.wait(), 60)
     house.faults.hold = None
-    return (await reset(house, cycle, "design"))[1]
+    return (await reset(house.client, cycle, "design"))[1]
 
 
 # What the history tells of it

@@ -8,7 +8,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from domain.cycle import CycleResult, Outcome, Phase
 from domain.ledger import BudgetStatus, Open, budget_workflow_id
@@ -35,7 +35,7 @@ async def test_a_cycle_reset_before_a_turn_opens_an_envelope_of_its_own_and_leav
     started, _ = await house.start(house.request(**changes))
     await asyncio.wait_for(house.faults.held.wait(), 60)
     house.faults.hold = None
-    before, now = await reset(house, started, turn)
+    before, now = await reset(house.client, started, turn)
     result = await asyncio.wait_for(now.result(), 60)
     await keep_history(f"reset_while_{phase.value}", now)
 
@@ -55,22 +55,22 @@ async def test_a_cycle_reset_before_a_turn_opens_an_envelope_of_its_own_and_leav
     assert (balance.active, balance.waiting, balance.tokens_held, balance.tokens_charged) == ((), (), 0, 0)
 
 
-async def reset(house: House, cycle: Cycle, before: str) -> tuple[Cycle, Cycle]:
+async def reset(client: Client, cycle: Cycle, before: str) -> tuple[Cycle, Cycle]:
     """Reset to the task that asked for this activity: all before it is replayed, the grant too. Old run and new."""
-    old: Cycle = house.client.get_workflow_handle_for(
+    old: Cycle = client.get_workflow_handle_for(
         ResearchCycleWorkflow.run, cycle.id, run_id=(await cycle.describe()).run_id
     )
     assert old.run_id
-    answer = await house.client.workflow_service.reset_workflow_execution(
+    answer = await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
-            namespace=house.client.namespace,
+            namespace=client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=old.id, run_id=old.run_id),
             reason="as by a person in the Web UI",
             workflow_task_finish_event_id=next(asked for asked, name in scheduled(await events(old)) if name == before),
             request_id=str(uuid.uuid4()),
         )
     )
-    return old, house.client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
+    return old, client.get_workflow_handle_for(ResearchCycleWorkflow.run, cycle.id, run_id=answer.run_id)
 
 
 async def events(workflow: WorkflowHandle) -> list[HistoryEvent]:
