@@ -17,12 +17,15 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
+from domain.cycle import CYCLE_WORKFLOW
 from observability.propagation import attempt_by_the_cycle
 from observability.watching import PHASE_OF
 
 
 class Where(logging.Filter):
-    """Puts into each record of which cycle it is. Whoever logs inside an activity need not know of it."""
+    """Puts into each record of which cycle it is, or of which other workflow: the budget's ledger is one. Whoever logs
+    inside an activity need not know of it.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """All pass."""
@@ -36,7 +39,7 @@ def _of_activity() -> dict[str, object]:
     info = activity.info()
     span = trace.get_current_span().get_span_context()
     found = {
-        "cycle": info.workflow_id,
+        _kind(info.workflow_type): info.workflow_id,
         "run_id": info.workflow_run_id,
         "phase": PHASE_OF.get(info.activity_type),
         "activity": info.activity_type,
@@ -50,7 +53,11 @@ def _of_workflow(record: logging.LogRecord) -> dict[str, object]:
     context = getattr(record, "temporal_workflow", None)
     if not isinstance(context, Mapping) or "workflow_id" not in context:
         return {}
-    return {"cycle": context["workflow_id"], "run_id": context.get("run_id")}
+    return {_kind(context.get("workflow_type")): context["workflow_id"], "run_id": context.get("run_id")}
+
+
+def _kind(workflow_type: object) -> str:
+    return "cycle" if workflow_type == CYCLE_WORKFLOW else "workflow"
 
 
 class JsonLines(logging.Formatter):
@@ -76,7 +83,7 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, and its traceback if there is one."""
         where: dict[str, object] = getattr(record, "where", {})
-        told = [str(where[name]) for name in ("cycle", "phase") if name in where]
+        told = [str(where[name]) for name in ("cycle", "workflow", "phase") if name in where]
         if where.get("attempt", 1) != 1:
             told.append(f"attempt {where['attempt']}")
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:7} {record.getMessage()}"

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from client.cycles import start_cycle
 from client.exits import CommandError, ExitCode
-from domain.cycle import AdmissionState, CycleRequest, DesignerKind
+from domain.cycle import CYCLE_WORKFLOW, AdmissionState, CycleRequest, DesignerKind
+from domain.ledger import BUDGET_WORKFLOW
 from engine.interface import Places
 from engine.service.client import Service
 from engine.service.engine import ServiceEngine
@@ -168,9 +170,13 @@ async def test_a_line_of_an_activity_tells_where_it_is_once(
     monkeypatch.setattr(activity.logger, "activity_info_on_message", True)
     monkeypatch.setattr(workflow.logger, "workflow_info_on_message", True)
     configure()
-    ActivityEnvironment().run(lambda: activity.logger.warning("the service is slow"))
-    [line] = map(json.loads, lines.getvalue().splitlines())
-    assert (line["message"], line["cycle"]) == ("the service is slow", "test")
+    environment = ActivityEnvironment()
+    for workflow_type in (CYCLE_WORKFLOW, BUDGET_WORKFLOW):
+        environment.info = replace(environment.info, workflow_id="its-id", workflow_type=workflow_type)
+        environment.run(lambda: activity.logger.warning("the service is slow"))
+    of_cycle, of_ledger = map(json.loads, lines.getvalue().splitlines())
+    assert (of_cycle["message"], of_cycle["cycle"]) == ("the service is slow", "its-id")
+    assert (of_ledger["workflow"], of_ledger.get("cycle")) == ("its-id", None)
 
 
 def test_for_people_a_line_names_the_cycle_behind_the_message() -> None:
