@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from client.commands_budget import budget_app
+from client.commands_config import config
 from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
 from client.commands_doctor import doctor
@@ -72,6 +73,7 @@ app.add_typer(data_app, name="data")
 app.command("worker")(worker)
 app.command("setup")(setup)
 app.command("doctor")(doctor)
+app.command("config")(config)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -181,6 +181,7 @@ def test_without_a_command_the_first_screen_names_them_all(command):
         "strategy",
         "data",
         "worker",
+        "config",
     ):
         assert f"\n  {name} " in ran.out
 
