@@ -182,6 +182,7 @@ def test_without_a_command_the_first_screen_names_them_all(command):
         "data",
         "worker",
         "config",
+        "schedule",
     ):
         assert f"\n  {name} " in ran.out
 
