@@ -15,6 +15,7 @@ from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
 from client.commands_doctor import doctor
 from client.commands_hypotheses import hypotheses
+from client.commands_replay import replay
 from client.commands_run import dev, worker
 from client.commands_schedule import schedule_app
 from client.commands_setup import setup
@@ -76,6 +77,7 @@ app.command("worker")(worker)
 app.command("setup")(setup)
 app.command("doctor")(doctor)
 app.command("config")(config)
+app.command("replay")(replay)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -183,6 +183,7 @@ def test_without_a_command_the_first_screen_names_them_all(command):
         "worker",
         "config",
         "schedule",
+        "replay",
     ):
         assert f"\n  {name} " in ran.out
 
