@@ -19,37 +19,49 @@ DEFAULT_SYMBOL = "EURUSD"
 DEFAULT_TIMEFRAME = "1h"
 Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"]
 
+# What a cycle is asked for, for every command that has one made.
+BriefArgument = Annotated[str, typer.Argument(help="What to research, in your own words.")]
+SymbolOption = Annotated[str | None, typer.Option(help="Bars to use; see `research data list`. [default: EURUSD]")]
+TimeframeOption = Annotated[Timeframe | None, typer.Option(help="Length of a bar. [default: 1h]")]
+DesignerOption = Annotated[
+    Literal["claude", "offline"] | None,
+    typer.Option(help="Who designs and assesses; `offline` needs no key. [default: claude, where a key is set]"),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="Claude's model: opus, sonnet, haiku, fable or a full id. [default: RESEARCH_MODEL]"),
+]
+StrategyOption = Annotated[
+    Path | None, typer.Option(help="A finished strategy file: skips the design.", metavar="FILE")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
+QueueOption = Annotated[bool, typer.Option("--queue", help="Wait for a slot and funds instead of being refused.")]
+OnBudgetExhaustedOption = Annotated[
+    Literal["wait", "fail"],
+    typer.Option(help="Where the day has no more for a cycle that runs: wait for more, or fail with what it has."),
+]
+MemoryOption = Annotated[
+    str | None, typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A gate's bound, e.g. backtest_min_trades=20.", metavar="KEY=VALUE"),
+]
+
 
 def start(
     ctx: typer.Context,
-    brief: Annotated[str, typer.Argument(help="What to research, in your own words.")] = "",
-    symbol: Annotated[str | None, typer.Option(help="Bars to use; see `research data list`. [default: EURUSD]")] = None,
-    timeframe: Annotated[Timeframe | None, typer.Option(help="Length of a bar. [default: 1h]")] = None,
-    designer: Annotated[
-        Literal["claude", "offline"] | None,
-        typer.Option(help="Who designs and assesses; `offline` needs no key. [default: claude, where a key is set]"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Claude's model: opus, sonnet, haiku, fable or a full id. [default: RESEARCH_MODEL]"),
-    ] = None,
-    strategy: Annotated[
-        Path | None, typer.Option(help="A finished strategy file: skips the design.", metavar="FILE")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = 0,
-    queue: Annotated[bool, typer.Option("--queue", help="Wait for a slot and funds instead of being refused.")] = False,
-    on_budget_exhausted: Annotated[
-        Literal["wait", "fail"],
-        typer.Option(help="Where the day has no more for a cycle that runs: wait for more, or fail with what it has."),
-    ] = "wait",
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT"),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A gate's bound, e.g. backtest_min_trades=20.", metavar="KEY=VALUE"),
-    ] = None,
+    brief: BriefArgument = "",
+    symbol: SymbolOption = None,
+    timeframe: TimeframeOption = None,
+    designer: DesignerOption = None,
+    model: ModelOption = None,
+    strategy: StrategyOption = None,
+    seed: SeedOption = 0,
+    queue: QueueOption = False,
+    on_budget_exhausted: OnBudgetExhaustedOption = "wait",
+    memory: MemoryOption = None,
+    set_: SetOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the cycle until it ends.")] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, then show the result.")] = False,
     timeout: Annotated[

@@ -25,18 +25,23 @@ class Invocation:
     namespace: str | None = None
     profile: str | None = None
 
-    def settings(self) -> "Settings":
-        """The settings that hold for this call. A value that does not fit is a configuration error by name."""
-        from settings import Settings
-
+    @property
+    def flags(self) -> dict[str, object]:
+        """What the global options say of the settings, by their names; what was not given is not among them."""
         given = {
             "home": self.home.absolute() if self.home else None,
             "temporal_address": self.address,
             "temporal_namespace": self.namespace,
             "temporal_profile": self.profile,
         }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def settings(self) -> "Settings":
+        """The settings that hold for this call. A value that does not fit is a configuration error by name."""
+        from settings import Settings
+
         try:
-            return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+            return Settings.model_validate(self.flags)
         except (ValueError, OSError, RuntimeError) as error:
             # A ValidationError, a file or variable that is not even readable as TOML or JSON, or a folder that leads
             # nowhere: too long a name, a link to itself, the home of a user that there is not.

@@ -10,11 +10,14 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from client.commands_budget import budget_app
+from client.commands_config import config
 from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
 from client.commands_doctor import doctor
 from client.commands_hypotheses import hypotheses
+from client.commands_replay import replay
 from client.commands_run import dev, worker
+from client.commands_schedule import schedule_app
 from client.commands_setup import setup
 from client.commands_start import start
 from client.commands_strategy import strategy_app
@@ -69,9 +72,12 @@ app.command("hypotheses")(hypotheses)
 app.add_typer(budget_app, name="budget")
 app.add_typer(strategy_app, name="strategy")
 app.add_typer(data_app, name="data")
+app.add_typer(schedule_app, name="schedule")
 app.command("worker")(worker)
 app.command("setup")(setup)
 app.command("doctor")(doctor)
+app.command("config")(config)
+app.command("replay")(replay)
 
 
 def run(argv: Sequence[str]) -> int:

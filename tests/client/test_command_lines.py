@@ -181,6 +181,9 @@ def test_without_a_command_the_first_screen_names_them_all(command):
         "strategy",
         "data",
         "worker",
+        "config",
+        "schedule",
+        "replay",
     ):
         assert f"\n  {name} " in ran.out
 
