@@ -139,6 +139,11 @@ def test_the_same_job_gives_the_same_bytes_and_another_seed_others(
     assert other.model_id != first.model_id
 
 
+def epochs_of(steps: list[Progress]) -> list[Progress]:
+    """What was reported of epochs."""
+    return [step for step in steps if step.step.startswith("epoch")]
+
+
 @pytest.mark.parametrize("change", [{}, SCHEDULED], ids=["plain", "scheduled"])
 def test_interrupted_after_any_epoch_and_resumed_it_is_the_same_model(
     job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath, change: Change
@@ -149,7 +154,7 @@ def test_interrupted_after_any_epoch_and_resumed_it_is_the_same_model(
             train(job(change), tmp_path / f"cut-{epoch}", final, stop_after(epoch))
         steps: list[Progress] = []
         resumed = train(job(change), tmp_path / f"on-{epoch}", final, steps.append, tmp_path / f"cut-{epoch}")
-        assert len(steps) == whole.epochs - epoch + 1
+        assert len(epochs_of(steps)) == whole.epochs - epoch + 1
         assert model_bytes(tmp_path / f"on-{epoch}") == model_bytes(tmp_path / "whole")
         assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
 
@@ -202,7 +207,7 @@ def test_a_damaged_checkpoint_is_as_none(
             arrays.unlink()
     steps: list[Progress] = []
     train(job(), tmp_path / "on", final, steps.append, cut)
-    assert len(steps) == EPOCHS
+    assert len(epochs_of(steps)) == EPOCHS
     assert model_bytes(tmp_path / "on") == model_bytes(tmp_path / "whole")
 
 
