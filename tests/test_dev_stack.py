@@ -139,7 +139,7 @@ def test_a_worker_killed_in_mid_training_and_a_stack_stopped_twice_in_it_change_
     dev: Dev, tmp_path: Path
 ) -> None:
     strategy = tmp_path / "long.yaml"
-    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 120"))
+    strategy.write_text(STRATEGY.read_text().replace("epochs: 300", "epochs: 60"))
     start = ["start", "--strategy", str(strategy), "--designer", "offline", "--seed", "7", *OPEN]
     code, first = dev.research(*start)
     assert code == 0

@@ -146,7 +146,7 @@ def test_the_bundled_twin_is_not_promising(places: Places) -> None:
 def test_of_many_shuffled_twins_hardly_one_is_promising(
     places: Places, planted: Bars, request: pytest.FixtureRequest
 ) -> None:
-    twins = 200 if request.config.getoption("--chaos") else 6
+    twins = 200 if request.config.getoption("--chaos") else 4
 
     promising = [
         seed
