@@ -160,6 +160,7 @@ def orchestrator_activities(
         DesignActivity(store, files, places(settings), claude).design,
         AssessActivity(store, files, claude).assess,
         records.count_trials,
+        records.inherit,
         records.record,
         ControlActivities(client).request_cancel,
         budget.ensure_budget,

@@ -1,4 +1,4 @@
-"""The activities around the store: count what was tried before, and keep what a cycle found."""
+"""The activities around the store: count what was tried before, take over from it, and keep what a cycle found."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.faults import translated
-from domain.cycle import CycleRequest, CycleStatus
+from domain.cycle import CycleRequest, CycleStatus, Fork
 from domain.errors import ErrorCode, ResearchError
+from domain.forking import Inherited, inherited_from, source_of
 from store.cycles import Store
 from store.strategies import DesignFacts, StrategyFiles
 
@@ -34,11 +35,30 @@ class RecordActivities:
         with translated():
             return await asyncio.to_thread(self.store.trials, request.symbol, request.timeframe)
 
+    @activity.defn(name="inherit")
+    async def inherit(self, fork: Fork) -> Inherited:
+        """What a fork takes over from the recorded run; a backtest is held against all that are known by now.
+
+        Errors: store_unavailable, data_unavailable.
+        """
+        with translated():
+            return await asyncio.to_thread(self._inherited, fork)
+
     @activity.defn(name="record")
     async def record(self, status: CycleStatus) -> bool:
         """Keep an ended cycle; true where it was not known yet. Errors: store_unavailable."""
         with translated():
             return await asyncio.to_thread(self.keep, status)
+
+    def _inherited(self, fork: Fork) -> Inherited:
+        source = source_of(fork, self.store.run(fork.run_id))
+        taken = inherited_from(source, fork)
+        if taken.backtest is None:
+            return taken
+        from engine.statistics import among_trials  # with libraries that take seconds to import
+
+        trials = self.store.trials(source.request.symbol, source.request.timeframe)
+        return taken.model_copy(update={"backtest": among_trials(taken.backtest, trials)})
 
     def keep(self, status: CycleStatus) -> bool:
         """As `record`, for who runs in a thread. Raises ResearchError."""

@@ -48,6 +48,13 @@ SetOption = Annotated[
     typer.Option("--set", help="A gate's bound, e.g. backtest_min_trades=20.", metavar="KEY=VALUE"),
 ]
 
+# How long a command stays with the cycle that it starts.
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Show the cycle until it ends.")]
+WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, then show the result.")]
+TimeoutOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Seconds to stay with it at most; the cycle itself goes on.")
+]
+
 
 def start(
     ctx: typer.Context,
@@ -62,11 +69,9 @@ def start(
     on_budget_exhausted: OnBudgetExhaustedOption = "wait",
     memory: MemoryOption = None,
     set_: SetOption = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the cycle until it ends.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, then show the result.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds to stay with it at most; the cycle itself goes on.")
-    ] = None,
+    follow: FollowOption = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
     dev: Annotated[
         bool, typer.Option("--dev", help="Start server and worker for as long as needed; implies --wait.")
     ] = False,
@@ -97,7 +102,7 @@ def start(
         overrides=set_ or [],
         tell=call.screen.note,
     )
-    return _start(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
+    return start_request(call, settings, request, follow=follow, stay=follow or wait or dev, timeout=timeout, dev=dev)
 
 
 def choose_designer(asked: str | None, *, key_is_set: bool) -> "DesignerKind":
@@ -241,7 +246,7 @@ def thresholds_with(base: "GateThresholds", overrides: list[str]) -> "GateThresh
         raise usage(f"--set: {problems(error)}", "fractions are fractions: 0.4 is 40 %") from error
 
 
-def _start(
+def start_request(
     call: Invocation,
     settings: "Settings",
     request: "CycleRequest",
@@ -251,6 +256,7 @@ def _start(
     timeout: float | None,
     dev: bool,
 ) -> ExitCode:
+    """Start the request, and stay with the cycle where that is asked for."""
     from contextlib import AsyncExitStack
 
     from rich.console import Group

@@ -17,6 +17,8 @@ MAX_MEMO_BRIEF = 1_000
 def summary(request: CycleRequest) -> str:
     """One line: which bars, who designs, and how the brief begins."""
     design = f"strategy {request.strategy.name}" if request.strategy else f"{request.designer.value} designer"
+    if request.fork:
+        design = f"fork of {plain(_cut(request.fork.cycle_id, 80))} from {request.fork.phase.value} on"
     brief = plain(_cut(_one_line(request.brief), 120))
     return f"{request.symbol} {request.timeframe}, {design}, seed {request.seed}" + (f": {brief}" if brief else "")
 
@@ -28,6 +30,11 @@ def details(request: CycleRequest) -> str:
         ("designer", request.designer.value + (f", model {plain(request.model)}" if request.model else "")),
         ("strategy", f"`{request.strategy.name}`" if request.strategy else "to be designed"),
         ("seed", str(request.seed)),
+        *(
+            (("fork of", f"`{plain(request.fork.cycle_id)}`, from {request.fork.phase.value} on"),)
+            if request.fork
+            else ()
+        ),
         ("without a slot or funds at its start", "it waits" if request.queue else "it is refused"),
         ("when the day's budget ends", f"it {request.on_budget_exhausted.value}s"),
         *((f"`{name}`", f"{bound:g}") for name, bound in request.thresholds.model_dump().items()),

@@ -14,6 +14,7 @@ from client.commands_config import config
 from client.commands_cycles import cancel, list_cycles, show, status
 from client.commands_data import data_app
 from client.commands_doctor import doctor
+from client.commands_fork import fork
 from client.commands_hypotheses import hypotheses
 from client.commands_replay import replay
 from client.commands_run import dev, worker
@@ -77,6 +78,7 @@ app.command("worker")(worker)
 app.command("setup")(setup)
 app.command("doctor")(doctor)
 app.command("config")(config)
+app.command("fork")(fork)
 app.command("replay")(replay)
 
 

@@ -127,6 +127,7 @@ def render_story(view: CycleView) -> RenderableType:
             ("Designer", request.designer.value + (f", model {request.model}" if request.model else "")),
             ("Seed", str(request.seed)),
             ("Brief", clean(request.brief)),
+            ("Fork of", f"{clean(request.fork.cycle_id)}, from {request.fork.phase.value} on" if request.fork else ""),
             ("Strategy", clean(cycle.strategy.name) if cycle.strategy else ""),
             ("Hypothesis", clean(cycle.hypothesis or "")),
             ("Memory", cycle.memory_snapshot or ""),
@@ -181,7 +182,9 @@ def progress_line(view: CycleView) -> str:
 def _timings(cycle: CycleStatus) -> Text:
     now = cycle.ended_at or datetime.now(UTC)
     spans = [
-        f"{timing.phase.value} {duration((timing.ended_at or now) - timing.started_at)}" for timing in cycle.timings
+        f"{timing.phase.value} {duration((timing.ended_at or now) - timing.started_at)}"
+        for timing in cycle.timings
+        if timing.phase not in cycle.request.taken_over
     ]
     return Text(f"  Took: {', '.join(spans)}" if spans else "")
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -90,6 +90,14 @@ class StrategyRef(Frozen):
     path: ArtifactPath
 
 
+class Fork(Frozen):
+    """An earlier cycle, by its run, and the first phase that a new one does by itself."""
+
+    cycle_id: str = Field(min_length=1, max_length=1000)
+    run_id: str = Field(min_length=1, max_length=100)
+    phase: Literal[Phase.TRAINING, Phase.BACKTESTING, Phase.ASSESSING]
+
+
 class CycleRequest(Frozen):
     """What somebody asks to have researched."""
 
@@ -107,6 +115,19 @@ class CycleRequest(Frozen):
         None, max_length=80, description="design from this earlier state of the store instead of the present one"
     )
     budget_scope: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    fork: Fork | None = Field(None, description="an earlier cycle whose results are taken over; needs its strategy")
+
+    @model_validator(mode="after")
+    def _of_the_same_strategy(self) -> Self:
+        if self.fork is not None and self.strategy is None:
+            raise ValueError("a fork needs the strategy of its source")
+        return self
+
+    @property
+    def taken_over(self) -> frozenset[Phase]:
+        """The phases whose results are an earlier cycle's."""
+        work = (Phase.DESIGNING, Phase.TRAINING, Phase.BACKTESTING, Phase.ASSESSING)
+        return frozenset(work[: work.index(self.fork.phase)] if self.fork else ())
 
 
 class CallUsage(Frozen):

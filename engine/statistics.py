@@ -16,7 +16,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
 from purgedcv import minimum_backtest_length
 
-from domain.results import Figures, Interval
+from domain.results import BacktestResult, Figures, Interval
 
 Returns = NDArray[np.float64]
 
@@ -84,6 +84,16 @@ def doubt(returns: Returns, excess: Returns, bars_per_year: float, trials: int, 
         deflated_low=interval.low - best_by_luck if interval else None,
         minimum_provable_sharpe=minimum_provable_sharpe(len(returns), bars_per_year),
     )
+
+
+def among_trials(result: BacktestResult, trials: int) -> BacktestResult:
+    """The same backtest, deflated for so many trials, where these are more than were known when it was made."""
+    years = (result.part.end - result.part.start).total_seconds() / _SECONDS_PER_YEAR
+    if trials <= result.trials or years <= 0:
+        return result
+    best_by_luck = expected_max_sharpe(trials, years)
+    low = result.excess_sharpe_interval.low - best_by_luck if result.excess_sharpe_interval else None
+    return result.model_copy(update={"trials": trials, "expected_max_sharpe": best_by_luck, "deflated_low": low})
 
 
 def excess_returns(returns: Returns, exposure: NDArray[np.float64], benchmark: Returns) -> Returns:

@@ -99,7 +99,7 @@ class Metrics:
         self._cycles.labels(cycle.outcome.value).inc()
         self._cycle_seconds.labels(cycle.outcome.value).observe((cycle.ended_at - cycle.started_at).total_seconds())
         for timing in cycle.timings:
-            if timing.phase in PHASES and timing.ended_at:
+            if timing.phase in PHASES and timing.phase not in cycle.request.taken_over and timing.ended_at:
                 seconds = (timing.ended_at - timing.started_at).total_seconds()
                 self._phase_seconds.labels(timing.phase.value).observe(seconds)
         for gate in cycle.gates:

@@ -24,6 +24,7 @@ LEDGER = "ledger"
 
 PHASE_OF = {
     "ensure_budget": Phase.QUEUED,
+    "inherit": Phase.DESIGNING,
     "design": Phase.DESIGNING,
     "train": Phase.TRAINING,
     "count_trials": Phase.BACKTESTING,

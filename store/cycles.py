@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
-from domain.cycle import CycleStatus, MemorySnapshot, Outcome, TrialRecord
+from domain.cycle import CycleStatus, MemorySnapshot, Outcome, Phase, TrialRecord
 from domain.errors import ErrorCode, ResearchError
 from domain.gates import GateName
 from domain.memory import Experiment, ExperimentDetail, HypothesisRecord, OpenHypothesis, Precedent
@@ -88,6 +88,11 @@ class Store:
     def get(self, cycle_id: str) -> CycleStatus | None:
         """The cycle's latest run; None if the store has none."""
         rows = self._records(col(CycleRow.cycle_id) == cycle_id, limit=1)
+        return _status(rows[0]) if rows else None
+
+    def run(self, run_id: str) -> CycleStatus | None:
+        """The record of one run; None if the store has none."""
+        rows = self._records(col(CycleRow.run_id) == run_id, limit=1)
         return _status(rows[0]) if rows else None
 
     def list(
@@ -345,7 +350,7 @@ def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, objec
         "validation_accuracy": training.validation_accuracy if training else None,
         "validation_skill": training.skill if training and training.chance_known else None,
         "training_gate_passed": passed.get(GateName.TRAINING),
-        "backtested": backtest is not None,
+        "backtested": backtest is not None and Phase.BACKTESTING not in status.request.taken_over,
         "sharpe_ratio": backtest.sharpe_ratio if backtest else None,
         "max_drawdown": backtest.max_drawdown if backtest else None,
         "total_trades": backtest.total_trades if backtest else None,

@@ -39,6 +39,8 @@ def current_details(status: CycleStatus) -> str:
     if status.strategy:
         said = f" {plain(status.hypothesis)}" if status.hypothesis else ""
         blocks.append(f"Strategy: `{status.strategy.name}`.{said}")
+    if fork := status.request.fork:
+        blocks.append(f"Fork of `{plain(fork.cycle_id)}` from {fork.phase.value} on.")
     if status.assessment:
         blocks += [
             _points("Strengths", status.assessment.strengths),
@@ -65,6 +67,8 @@ def _phase_table(status: CycleStatus) -> str:
         timing = timings.get(phase)
         if timing is None:
             rows.append((phase.value, "", ""))
+        elif phase in status.request.taken_over:
+            rows.append((phase.value, "taken over", ""))
         elif timing.ended_at is None:
             rows.append((phase.value, "running", ""))
         else:

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         StrategyRef,
         folder_name,
     )
+    from domain.forking import Inherited
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
@@ -106,9 +107,16 @@ class ResearchCycleWorkflow:
         if admission.state is AdmissionState.REFUSED:
             raise Stop(Outcome.REFUSED, admission.reason)
         await self._design()
-        training = await self._train()
+        taken = await self._inherited()
+        self._enter(Phase.TRAINING)
+        training = taken.training or await self._train()
+        self._set(training=training)
         self._pass(training_gate(training, request.thresholds))
-        backtest = await self._backtest(training)
+        self._enter(Phase.BACKTESTING)
+        backtest = taken.backtest or await self._backtest(training)
+        self._set(backtest=backtest)
+        if found := search_attributes.sharpe(backtest.sharpe_ratio):
+            self._index(*found)
         self._pass(backtest_gate(backtest, request.thresholds))
         await self._assess()
 
@@ -130,8 +138,17 @@ class ResearchCycleWorkflow:
         if self._status.strategy:
             self._index(search_attributes.STRATEGY_NAME.value_set(self._status.strategy.name))
 
+    async def _inherited(self) -> Inherited:
+        """What is there already of an earlier cycle, where this one is a fork."""
+        fork = self._start.request.fork
+        if fork is None:
+            return Inherited()
+        summary = f"results of {fork.cycle_id} before its {fork.phase.value}"
+        taken = await call("inherit", fork, Inherited, self._start.policies.record, summary=summary)
+        self._set(hypothesis=taken.hypothesis, memory_snapshot=taken.memory_snapshot)
+        return taken
+
     async def _train(self) -> TrainingResult:
-        self._enter(Phase.TRAINING)
         job = TrainWork(
             cycle_id=folder_name(self._status.cycle_id),
             strategy=self._strategy(),
@@ -139,12 +156,9 @@ class ResearchCycleWorkflow:
             timeframe=self._start.request.timeframe,
             seed=self._start.request.seed,
         )
-        result = await self._engine("train", job, TrainingResult, self._start.policies.train)
-        self._set(training=result)
-        return result
+        return await self._engine("train", job, TrainingResult, self._start.policies.train)
 
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
-        self._enter(Phase.BACKTESTING)
         bars = f"{self._start.request.symbol} {self._start.request.timeframe}"
         earlier = await call(
             "count_trials", self._start.request, int, self._start.policies.record, summary=f"earlier trials of {bars}"
@@ -162,11 +176,7 @@ class ResearchCycleWorkflow:
             trials=earlier + 1,
             costs=self._start.costs,
         )
-        result = await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
-        self._set(backtest=result)
-        if result.sharpe_ratio is not None:
-            self._index(search_attributes.SHARPE.value_set(round(result.sharpe_ratio, 4)))  # as lists show it
-        return result
+        return await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
 
     async def _assess(self) -> None:
         self._enter(Phase.ASSESSING)

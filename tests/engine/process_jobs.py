@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from domain.cycle import StrategyRef
@@ -174,7 +174,7 @@ def backtest(job: BacktestJob, places: Places, workdir: Path, final: PurePosixPa
         minimum_provable_sharpe=0.5,
         equity_path=str(final / "equity.csv.gz"),
         trades_path=str(final / "trades.csv"),
-        part=Part(name=PartName.BACKTEST, start=now, end=now, bars=1),
+        part=Part(name=PartName.BACKTEST, start=now, end=now + timedelta(days=365), bars=1),
         data_sha256=job.data_sha256,
         seconds=0.1,
     )

@@ -18,6 +18,7 @@ from engine.bars import load_bars
 from engine.interface import BacktestJob, CostOverride, Places, Progress, TrainJob
 from engine.model import Model, load_model
 from engine.splits import split_bars
+from engine.statistics import among_trials
 from engine.strategy_file import read_strategy
 from engine.synthetic import write_bars
 from engine.training import run_training
@@ -195,6 +196,11 @@ def test_more_trials_deflate_more_and_change_nothing_else(trained: Callable[...,
     assert many.deflated_low < few.deflated_low
     assert many.excess_sharpe_interval == few.excess_sharpe_interval
     assert many.total_return == few.total_return
+    later = among_trials(few, 200)
+    assert (later.trials, later.total_return) == (200, few.total_return)
+    assert later.expected_max_sharpe == pytest.approx(many.expected_max_sharpe)
+    assert later.deflated_low == pytest.approx(many.deflated_low)
+    assert among_trials(many, 2) == many
 
 
 def test_a_model_too_unsure_to_trade_has_no_ratio_and_no_nan(trained: Callable[..., Trained], tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ async def working(
         turns.design,
         turns.assess,
         records.count_trials,
+        records.inherit,
         records.record,
         ControlActivities(client).request_cancel,
         budget.ensure_budget,

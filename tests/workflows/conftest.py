@@ -224,6 +224,7 @@ async def open_house(
         "design": turns.design,
         "assess": turns.assess,
         "count_trials": records.count_trials,
+        "inherit": records.inherit,
         "record": records.record,
         "request_cancel": ControlActivities(client).request_cancel,
         "ensure_budget": budget.ensure_budget,
