@@ -1,6 +1,6 @@
 """All stories in which a worker dies, by the names that stand in the table of awaits."""
 
-from . import at_reset, at_service, scenarios, with_claude
+from . import as_fork, at_reset, at_service, scenarios, with_claude
 from .scenarios import Story
 
 STORIES: dict[str, Story] = {
@@ -24,6 +24,7 @@ STORIES: dict[str, Story] = {
         at_service.service_says_no,
         at_service.service_terminated,
         at_reset.service_reset,
+        as_fork.forked,
         with_claude.claude,
     )
 }
