@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
@@ -14,7 +15,9 @@ from client.views import CycleView, view
 from domain.cycle import CycleStatus
 from domain.ledger import Waiting
 from settings import Settings
-from store.cycles import Store
+
+if TYPE_CHECKING:
+    from store.cycles import Store
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class LazyRecords:
         return self._store.get(cycle_id)
 
     @cached_property
-    def _store(self) -> Store:
+    def _store(self) -> "Store":
+        from store.cycles import Store  # with a database's libraries, half of a command's start
+
         return Store.open(self.settings.store_url)
 
 
