@@ -24,6 +24,7 @@ def _named(cycle: str | None) -> str | None:
 CycleArgument = Annotated[
     str | None, typer.Argument(help="A cycle's id. [default: what is active]", metavar="[CYCLE]", callback=_named)
 ]
+NamedCycle = Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE", callback=_named)]
 DEFAULT_REASON = "research cancel"
 
 
@@ -95,7 +96,7 @@ def list_cycles(
 
 def show(
     ctx: typer.Context,
-    cycle: Annotated[str, typer.Argument(help="A cycle's id.", metavar="CYCLE", callback=_named)],
+    cycle: NamedCycle,
     transcript: Annotated[
         bool, typer.Option("--transcript", help="What the cycle and its model said to each other, instead.")
     ] = False,
@@ -175,27 +176,9 @@ async def _status(settings: "Settings", cycle: str | None) -> "StatusView":
 
 
 async def _show(settings: "Settings", cycle: str) -> "CycleView":
-    """From the server, or where it cannot be reached from the store."""
-    import asyncio
+    from client.looks import find
 
-    from client import cycles
-    from client.looks import LazyRecords, look_at
-    from client.places import places_of
-    from client.views import view
-    from domain.errors import ResearchError
-
-    try:
-        client = await cycles.reach(settings)
-    except CommandError as away:
-        try:
-            recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle)
-        except ResearchError as error:
-            message = f"{away.message} The store does not tell of it either: {error.message}"
-            raise CommandError(away.exit_code, away.code, message, away.next_step) from error
-        if recorded is None:
-            raise
-        return view(recorded, None, places_of(recorded, settings))
-    return await look_at(client, settings, cycle)()
+    return (await find(settings, cycle)).view
 
 
 async def _transcript(settings: "Settings", cycle: str) -> "Transcript":

@@ -1,18 +1,20 @@
 """Looking at cycles: the workflow, its pending work, the store and the places, joined into one view."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from temporalio.client import Client
 
 from client.budget import ask
-from client.cycles import fetch
+from client.cycles import fetch, reach
 from client.exits import CommandError
 from client.places import places_of
 from client.views import CycleView, view
 from domain.cycle import CycleStatus
+from domain.errors import ResearchError
 from domain.ledger import Waiting
 from settings import Settings
 
@@ -35,6 +37,29 @@ class LazyRecords:
         from store.cycles import Store  # with a database's libraries, half of a command's start
 
         return Store.open(self.settings.store_url)
+
+
+class Looked(NamedTuple):
+    """A cycle's view, and the client of the server that told of it; None where it is from the store alone."""
+
+    view: CycleView
+    client: Client | None
+
+
+async def find(settings: Settings, cycle_id: str) -> Looked:
+    """A cycle from the server, or where it cannot be reached from the store."""
+    try:
+        client = await reach(settings)
+    except CommandError as away:
+        try:
+            recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle_id)
+        except ResearchError as error:
+            message = f"{away.message} The store does not tell of it either: {error.message}"
+            raise CommandError(away.exit_code, away.code, message, away.next_step) from error
+        if recorded is None:
+            raise
+        return Looked(view(recorded, None, places_of(recorded, settings)), None)
+    return Looked(await look_at(client, settings, cycle_id)(), client)
 
 
 def look_at(client: Client, settings: Settings, cycle_id: str) -> Callable[[], Awaitable[CycleView]]:

@@ -17,6 +17,7 @@ from client.commands_doctor import doctor
 from client.commands_fork import fork
 from client.commands_hypotheses import hypotheses
 from client.commands_replay import replay
+from client.commands_report import leaderboard, report
 from client.commands_run import dev, worker
 from client.commands_schedule import schedule_app
 from client.commands_setup import setup
@@ -68,6 +69,8 @@ app.command("start")(start)
 app.command("status")(status)
 app.command("list")(list_cycles)
 app.command("show")(show)
+app.command("report")(report)
+app.command("leaderboard")(leaderboard)
 app.command("cancel")(cancel)
 app.command("hypotheses")(hypotheses)
 app.add_typer(budget_app, name="budget")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from client.connection import read_running_note, target
 from client.views import Places
-from domain.cycle import CycleStatus
+from domain.cycle import CycleStatus, folder_name
 from settings import Settings
 
 
@@ -20,6 +20,11 @@ def places_of(status: CycleStatus, settings: Settings) -> Places:
         web_ui=web_ui_of(status.cycle_id, status.run_id, settings),
         trace=trace_of(status, settings),
     )
+
+
+def report_of(cycle_id: str, settings: Settings) -> Path:
+    """Where the cycle's report goes where no other place is asked for."""
+    return settings.home / "reports" / f"{folder_name(cycle_id)}.html"
 
 
 def trace_of(status: CycleStatus, settings: Settings) -> str | None:

@@ -61,11 +61,16 @@ class Check(Frozen):
             )
         return f"{self.name} {value}, {self.kind.value} {self.bound:.4g}"
 
+    @property
+    def is_fraction(self) -> bool:
+        """Whether value and bound are fractions, which people read as percent."""
+        return self.name in _FRACTIONS
+
     def shown(self, value: float | None) -> str:
         """Its value or its bound as people read it, in its own unit."""
         if value is None:
             return "-" if self.told else "not told"
-        if self.name in _FRACTIONS:
+        if self.is_fraction:
             return f"{value * 100:.2f} %"
         return f"{value:.0f}" if self.name in _COUNTS else f"{value:.4f}"
 

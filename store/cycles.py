@@ -49,6 +49,9 @@ Wanted = builtins.list[sa.ColumnElement[bool]]
 Row = sa.Row[*tuple[Any, ...]]
 Read = TypeVar("Read")
 
+_LATEST = col(CycleRow.id).in_(sa.select(sa.func.max(col(CycleRow.id))).group_by(col(CycleRow.cycle_id)))
+"""A cycle's latest run."""
+
 _SNAPSHOT = re.compile(r"m(\d{1,18})-[0-9a-f]{8}")
 
 log = logging.getLogger(__name__)
@@ -99,13 +102,21 @@ class Store:
         self, limit: int = 50, outcome: Outcome | None = None, symbol: str | None = None
     ) -> tuple[CycleStatus, ...]:
         """The latest run of each cycle, newest first."""
-        latest = sa.select(sa.func.max(col(CycleRow.id))).group_by(col(CycleRow.cycle_id))
-        wanted: Wanted = [col(CycleRow.id).in_(latest)]
+        wanted: Wanted = [_LATEST]
         if outcome is not None:
             wanted.append(col(CycleRow.outcome) == outcome.value)
         if symbol is not None:
             wanted.append(col(CycleRow.symbol) == symbol)
         return _readable(_status, self._records(*wanted, limit=limit))
+
+    def backtested(self, symbol: str | None = None, timeframe: str | None = None) -> tuple[CycleStatus, ...]:
+        """The latest run of each cycle, newest first, of those whose latest run has a backtest."""
+        wanted: Wanted = [_LATEST, col(CycleRow.backtested).is_(True)]
+        if symbol is not None:
+            wanted.append(col(CycleRow.symbol) == symbol)
+        if timeframe is not None:
+            wanted.append(col(CycleRow.timeframe) == timeframe)
+        return _readable(_status, self._records(*wanted, limit=None))
 
     def snapshot(self, symbol: str, timeframe: str, up_to: str | None = None) -> MemorySnapshot:
         """What is known of strategies for these bars, or what was known when the snapshot `up_to` was taken.
@@ -227,7 +238,7 @@ class Store:
         with _naming(row):
             return DesignFacts(text=row.strategy_text, strategy_hash=row.strategy_hash, parameters=row.parameters)
 
-    def _records(self, *wanted: sa.ColumnElement[bool], limit: int) -> Sequence[Row]:
+    def _records(self, *wanted: sa.ColumnElement[bool], limit: int | None) -> Sequence[Row]:
         columns: builtins.list[Any] = [
             col(CycleRow.id),
             col(CycleRow.cycle_id),

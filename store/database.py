@@ -106,6 +106,15 @@ def check(engine: Engine) -> None:
         )
 
 
+def is_made(url: str) -> bool:
+    """Whether there is a store: a SQLite file that is not there was never made. Of a server's database: yes.
+
+    Errors: store_unavailable for a URL that names no database of the two kinds.
+    """
+    parsed = _parsed(url)
+    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").exists()
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: one consistent view, and it never waits for a writer in SQLite."""

@@ -1,0 +1,194 @@
+"""All backtests that the store knows, ranked; and of how many trials the best is the best.
+
+The more strategies were tried on the same bars, the better the best of them looks by luck alone. So every row is
+deflated by the number of backtests that are known now, and not by those that were known when it was made: what was
+tried first was chosen from just as many.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import NormalDist
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from client.places import report_of
+from domain.cycle import CycleStatus, DesignerKind, Outcome
+from domain.results import BacktestResult, Fraction, Frozen, Interval, Verdict
+from settings import Settings
+from store.cycles import Store
+from store.database import is_made
+
+Sort = Literal["sharpe", "deflated", "return", "drawdown"]
+_EULER = 0.5772156649015329
+_YEAR = timedelta(days=365.25)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which backtests, in which order, and how many."""
+
+    symbol: str | None = None
+    timeframe: str | None = None
+    verdict: Verdict | None = None
+    designer: DesignerKind | None = None
+    min_trades: int = 0
+    sort: Sort = "deflated"
+    limit: int = 20
+
+    @property
+    def narrows(self) -> bool:
+        """Whether some backtests of the same bars are left out."""
+        return bool(self.verdict or self.designer or self.min_trades)
+
+
+class Ranked(Frozen):
+    """A cycle's backtest on the board. All ratios are annualised and net of costs."""
+
+    rank: int = Field(ge=1)
+    cycle_id: str
+    strategy: str | None
+    symbol: str
+    timeframe: str
+    designer: DesignerKind
+    outcome: Outcome | None
+    verdict: Verdict | None
+    sharpe_ratio: float | None
+    sharpe_interval: Interval | None
+    total_return: float
+    max_drawdown: Fraction
+    total_trades: int
+    trial: int = Field(description="which backtest of these bars it was, as counted when it was made")
+    luck_then: float = Field(description="the Sharpe that the best of so many without skill shows")
+    trials: int = Field(description="backtests of these bars that are known now")
+    luck: float = Field(description="the Sharpe that the best of so many without skill shows, in a sample as long")
+    deflated_low: float | None = Field(description="lower bound of the excess Sharpe's 95 % interval less luck")
+    ended_at: AwareDatetime | None
+    report: Path | None = Field(description="the cycle's report, where one was made")
+
+    @property
+    def bars(self) -> str:
+        """What was traded."""
+        return f"{self.symbol} {self.timeframe}"
+
+    @property
+    def name(self) -> str:
+        """The strategy's name, or where there is none the cycle's."""
+        return self.strategy or self.cycle_id
+
+
+@dataclass(frozen=True)
+class Board:
+    """The ranking, and what was asked. made: whether there is a store at all."""
+
+    asked: Asked
+    rows: tuple[Ranked, ...]
+    made: bool = True
+
+
+def ranked(settings: Settings, asked: Asked) -> Board:
+    """The board from the store; an empty one where no store was made yet. Raises ResearchError."""
+    if not is_made(settings.store_url):
+        return Board(asked, (), made=False)
+    with closing(Store.open(settings.store_url)) as store:
+        found = store.backtested(asked.symbol, asked.timeframe)
+        bars = {(one.request.symbol, one.request.timeframe) for one in found}
+        trials = {pair: store.trials(*pair) for pair in bars}
+    rows = _in_order((_row(one, trials, settings) for one in found if _fits(one, asked)), asked.sort)
+    numbered = (row.model_copy(update={"rank": rank}) for rank, row in enumerate(rows[: asked.limit], 1))
+    return Board(asked, tuple(numbered))
+
+
+def in_words(board: Board) -> tuple[str, ...]:
+    """For each set of bars on the board: its best, how many that was chosen from, and what luck alone would show."""
+    best: dict[str, Ranked] = {}
+    for row in board.rows:
+        best.setdefault(row.bars, row)
+    return tuple(_told(row, narrowed=board.asked.narrows) for row in best.values())
+
+
+def _told(row: Ranked, *, narrowed: bool) -> str:
+    if row.trials == 1:
+        return f"{row.name}: the only backtest on {row.bars}; with nothing to choose from, luck adds nothing"
+    which = "best of those asked for among" if narrowed else "best of"
+    return (
+        f"{row.name}: {which} {row.trials:,} backtests on {row.bars}; luck alone would show a Sharpe of {row.luck:.1f}"
+    )
+
+
+def luck(trials: int, years: float) -> float:
+    """As engine.statistics.expected_max_sharpe, whose libraries take seconds to import: a listing cannot wait for them.
+    A test holds that both say the same.
+    """
+    if trials < 2 or years <= 0:
+        return 0.0
+    quantile = NormalDist().inv_cdf
+    highest = (1 - _EULER) * quantile(1 - 1 / trials) + _EULER * quantile(1 - 1 / (trials * math.e))
+    return highest / math.sqrt(years)
+
+
+def _fits(cycle: CycleStatus, asked: Asked) -> bool:
+    backtest, assessment = cycle.backtest, cycle.assessment
+    if backtest is None or backtest.total_trades < asked.min_trades:
+        return False
+    if asked.verdict and (assessment is None or assessment.verdict is not asked.verdict):
+        return False
+    return asked.designer is None or cycle.request.designer is asked.designer
+
+
+def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Settings) -> Ranked:
+    request, backtest = cycle.request, cycle.backtest
+    if backtest is None:
+        raise ValueError(f"{cycle.cycle_id} has no backtest")
+    known = max(trials[request.symbol, request.timeframe], 1)
+    by_luck = luck(known, (backtest.part.end - backtest.part.start) / _YEAR)
+    page = report_of(cycle.cycle_id, settings)
+    return Ranked(
+        rank=1,
+        cycle_id=cycle.cycle_id,
+        strategy=cycle.strategy.name if cycle.strategy else None,
+        symbol=request.symbol,
+        timeframe=request.timeframe,
+        designer=request.designer,
+        outcome=cycle.outcome,
+        verdict=cycle.assessment.verdict if cycle.assessment else None,
+        sharpe_ratio=backtest.sharpe_ratio,
+        sharpe_interval=backtest.sharpe_interval,
+        total_return=backtest.total_return,
+        max_drawdown=backtest.max_drawdown,
+        total_trades=backtest.total_trades,
+        trial=backtest.trials,
+        luck_then=backtest.expected_max_sharpe,
+        trials=known,
+        luck=by_luck,
+        deflated_low=_deflated(backtest, by_luck),
+        ended_at=cycle.ended_at,
+        report=page if page.is_file() else None,
+    )
+
+
+def _deflated(backtest: BacktestResult, by_luck: float) -> float | None:
+    interval = backtest.excess_sharpe_interval
+    return None if interval is None else interval.low - by_luck
+
+
+_VALUES: dict[Sort, Callable[[Ranked], float | None]] = {
+    "sharpe": lambda row: row.sharpe_ratio,
+    "deflated": lambda row: row.deflated_low,
+    "return": lambda row: row.total_return,
+    "drawdown": lambda row: -row.max_drawdown,
+}
+
+
+def _in_order(rows: Iterable[Ranked], sort: Sort) -> list[Ranked]:
+    """The best first, those without the figure last, the newer before the older where they are equal."""
+
+    def key(row: Ranked) -> float:
+        value = _VALUES[sort](row)
+        return math.inf if value is None else -value
+
+    return sorted(rows, key=key)
