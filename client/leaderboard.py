@@ -63,7 +63,7 @@ class Ranked(Frozen):
     max_drawdown: Fraction
     total_trades: int
     trial: int = Field(description="which backtest of these bars it was, as counted when it was made")
-    luck_then: float = Field(description="the Sharpe that the best of so many without skill shows")
+    years: float = Field(description="how long the backtest's part of the bars is")
     trials: int = Field(description="backtests of these bars that are known now")
     luck: float = Field(description="the Sharpe that the best of so many without skill shows, in a sample as long")
     deflated_low: float | None = Field(description="lower bound of the excess Sharpe's 95 % interval less luck")
@@ -98,6 +98,11 @@ def ranked(settings: Settings, asked: Asked) -> Board:
         found = store.backtested(asked.symbol, asked.timeframe)
         bars = {(one.request.symbol, one.request.timeframe) for one in found}
         trials = {pair: store.trials(*pair) for pair in bars}
+    for one in found:
+        # Where a store was begun anew, a record may know of more trials than the store.
+        if one.backtest:
+            pair = one.request.symbol, one.request.timeframe
+            trials[pair] = max(trials[pair], one.backtest.trials)
     rows = _in_order((_row(one, trials, settings) for one in found if _fits(one, asked)), asked.sort)
     numbered = (row.model_copy(update={"rank": rank}) for rank, row in enumerate(rows[: asked.limit], 1))
     return Board(asked, tuple(numbered))
@@ -144,8 +149,9 @@ def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Setti
     request, backtest = cycle.request, cycle.backtest
     if backtest is None:
         raise ValueError(f"{cycle.cycle_id} has no backtest")
-    known = max(trials[request.symbol, request.timeframe], 1)
-    by_luck = luck(known, (backtest.part.end - backtest.part.start) / _YEAR)
+    known = trials[request.symbol, request.timeframe]
+    years = (backtest.part.end - backtest.part.start) / _YEAR
+    by_luck = luck(known, years)
     page = report_of(cycle.cycle_id, settings)
     return Ranked(
         rank=1,
@@ -162,7 +168,7 @@ def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Setti
         max_drawdown=backtest.max_drawdown,
         total_trades=backtest.total_trades,
         trial=backtest.trials,
-        luck_then=backtest.expected_max_sharpe,
+        years=years,
         trials=known,
         luck=by_luck,
         deflated_low=_deflated(backtest, by_luck),

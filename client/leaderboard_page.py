@@ -10,7 +10,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 from plotly.graph_objects import Figure
 
-from client.leaderboard import Board, Ranked, in_words
+from client.leaderboard import Board, Ranked, in_words, luck
 from client.render_results import interval
 from client.render_values import NONE, count, moment, number, percent
 from client.report_html import Html, joined, listing, paragraph, tag, text
@@ -31,7 +31,7 @@ SORT = """
     const compare = (one, other) => {
       const left = value(one, place), right = value(other, place);
       if (left === "" || right === "") return (left === "") - (right === "");
-      if (head.dataset.kind === "number") return (Number(left) - Number(right)) * down;
+      if (head.className === "figure") return (Number(left) - Number(right)) * down;
       return left.localeCompare(right) * down;
     };
     heads.forEach(each => each.removeAttribute("aria-sort"));
@@ -106,7 +106,7 @@ def _said(row: Ranked) -> str:
 def _table(rows: Sequence[Ranked], folder: Path) -> Html:
     heads = (
         Html(
-            f'<th scope="col" data-kind="{"words" if column.words else "number"}">'
+            f'<th scope="col" class="{"words" if column.words else "figure"}">'
             f'<button type="button">{text(column.name)}</button></th>'
         )
         for column in COLUMNS
@@ -121,32 +121,31 @@ def _cell(row: Ranked, column: _Column, folder: Path) -> Html:
     if column.name == "cycle" and row.report:
         there = quote(Path(os.path.relpath(row.report, folder)).as_posix())
         shown = Html(f'<a href="{there}">{shown}</a>')
-    return Html(f'<td data-value="{text("" if value is None else str(value))}">{shown}</td>')
+    kind = "" if column.words else ' class="figure"'
+    return Html(f'<td{kind} data-value="{text("" if value is None else str(value))}">{shown}</td>')
 
 
 def trials_figure(rows: Sequence[Ranked]) -> Figure:
     """Each backtest over the number of trials known then, and the luck of the best of so many."""
     drawn = _scatter(rows, lambda row: row.trial, "trials known when it was measured", "")
     for bars in sorted({row.bars for row in rows}):
-        by_trial = {row.trial: row.luck_then for row in rows if row.bars == bars}
+        of_these = [row for row in rows if row.bars == bars]
+        most = max(max(row.trials, row.trial) for row in of_these)
+        years = max(row.years for row in of_these)
+        counts = sorted({round(most ** (step / 60)) for step in range(61)})
         line = {"color": AMBER, "dash": "dash", "width": 2}
-        places = sorted(by_trial)
-        name = f"luck of the best, {label(bars)}"
-        luck = go.Scatter(
-            x=places,
-            y=[by_trial[place] for place in places],
-            name=name,
-            mode="lines+markers",
-            line=line,
-            marker={"size": 4},
-        )
-        drawn.add_trace(luck)
+        by_luck = [luck(number, years) for number in counts]
+        drawn.add_trace(go.Scatter(x=counts, y=by_luck, name=f"luck, {label(bars)}", mode="lines+markers", line=line))
+    drawn.update_traces(marker={"size": 3}, selector={"mode": "lines+markers"})
+    drawn.update_xaxes(rangemode="tozero")
     return drawn
 
 
 def drawdown_figure(rows: Sequence[Ranked]) -> Figure:
     """Each backtest over its largest fall."""
-    return _scatter(rows, lambda row: row.max_drawdown, "max drawdown", ".0%")
+    drawn = _scatter(rows, lambda row: row.max_drawdown, "max drawdown", ".1%")
+    drawn.update_xaxes(rangemode="tozero")
+    return drawn
 
 
 def _scatter(rows: Sequence[Ranked], across: Callable[[Ranked], float], name: str, ticks: str) -> Figure:

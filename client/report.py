@@ -6,7 +6,7 @@ from client.render_values import clean, count, moment, money, percent, plural
 from client.report_again import command_lines, settings_of, versions
 from client.report_data import Material
 from client.report_files import Missing
-from client.report_html import Html, facts, joined, listing, missing, paragraph, tag, text, verbatim
+from client.report_html import Html, facts, joined, listing, missing, paragraph, tag, text, typed, verbatim
 from client.report_page import Plot, Section, page
 from client.report_results import backtest_sections, gates_section, learning_section
 from client.report_usage import usage_section
@@ -83,11 +83,12 @@ def _head(material: Material) -> Html:
         between = f"95 %: {interval.low:.2f} to {interval.high:.2f}" if interval else "no interval"
         sharpe = "-" if figures.sharpe_ratio is None else f"{figures.sharpe_ratio:.2f}"
         against = "" if figures.benchmark_return is None else f", buy and hold {percent(figures.benchmark_return)}"
+        won = "" if figures.win_rate is None else f", {percent(figures.win_rate)} of them won"
         tiles = (
             (sharpe, f"Sharpe ratio, net; {between}"),
             (percent(figures.total_return), f"return, net{against}"),
             (percent(figures.max_drawdown), "max drawdown"),
-            (count(figures.total_trades), f"trades, {percent(figures.win_rate)} of them won"),
+            (count(figures.total_trades), f"trades{won}"),
         )
         parts.append(
             tag(
@@ -113,7 +114,7 @@ def _verdict(cycle: CycleStatus) -> Section:
         parts.append(paragraph(f"{cycle.outcome.value.capitalize()}{where}.", TONES[cycle.outcome]))
         if cycle.failure:
             parts.append(paragraph(f"{cycle.failure.code.value}: {cycle.failure.message}", "words"))
-        elif cycle.reason:
+        elif cycle.reason and not any(not gate.passed for gate in cycle.gates):
             parts.append(paragraph(cycle.reason, "words"))
     for gate in cycle.gates:
         said = "passed" if gate.passed else f"said no: {gate.reason}"
@@ -164,7 +165,7 @@ def _again(material: Material) -> Section:
     parts: list[Html] = [facts(settings_of(material))]
     lines = command_lines(material)
     for what, line in lines:
-        parts += [paragraph(what), verbatim(line)]
+        parts += [paragraph(what), typed(line)]
     if not lines:
         parts.append(missing(Missing("There is no command line: the cycle came to no strategy.")))
     if material.cycle.backtest and material.cycle.backtest.service is None:

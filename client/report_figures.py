@@ -16,6 +16,12 @@ from domain.results import BacktestResult, Interval
 MOST_TRADES = 500
 """Shown on one price curve; more of them would hide it."""
 
+MANY_TRADES = 60
+"""More of them get smaller marks."""
+
+HEAT = ((0.0, "rgba(217,83,79,0.75)"), (0.5, "rgba(138,143,152,0.12)"), (1.0, "rgba(46,158,91,0.75)"))
+"""From loss to gain; the page shows through, so that its own text colour can be read on it."""
+
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -47,22 +53,23 @@ def trades_figure(equity: Equity, trades: Sequence[Trade]) -> Figure:
     times = {time: place for place, time in enumerate(equity.times)}
     scale = next((one.entry_price / equity.hold[times[one.entered]] for one in trades if one.entered in times), 1.0)
     shown = most_moving(trades)
+    size = 6 if len(shown) <= MANY_TRADES else 4
     drawn = figure(420)
     drawn.add_trace(curve(equity.times, [value * scale for value in equity.hold], "price", GREY))
-    for name, won, colour in (("trades that gained", True, GREEN), ("trades that lost", False, RED)):
+    for name, won, colour in (("gained", True, GREEN), ("lost", False, RED)):
         lines = [one for one in shown if (one.profit > 0) is won]
         if lines:
             drawn.add_trace(_held(lines, name, colour))
     for name, long, symbol, colour in (
-        ("bought", True, "triangle-up", BLUE),
-        ("sold short", False, "triangle-down", VIOLET),
+        ("long", True, "triangle-up", BLUE),
+        ("short", False, "triangle-down", VIOLET),
     ):
         entries = [one for one in shown if one.long is long]
         if entries:
-            marks = _marks([(one.entered, one.entry_price) for one in entries], name, symbol, colour)
+            marks = _marks([(one.entered, one.entry_price) for one in entries], name, symbol, colour, size + 2)
             drawn.add_trace(marks)
     if shown:
-        drawn.add_trace(_marks([(one.left, one.exit_price) for one in shown], "closed", "x-thin-open", AMBER))
+        drawn.add_trace(_marks([(one.left, one.exit_price) for one in shown], "closed", "circle-open", AMBER, size))
     drawn.update_yaxes(title="price" if scale != 1.0 else "buy and hold = 1")
     return drawn
 
@@ -88,8 +95,8 @@ def _held(trades: Sequence[Trade], name: str, colour: str) -> go.Scatter:
     )
 
 
-def _marks(points: Sequence[tuple[datetime, float]], name: str, symbol: str, colour: str) -> go.Scatter:
-    marker = {"symbol": symbol, "color": colour, "size": 8, "line": {"width": 1.5, "color": colour}}
+def _marks(points: Sequence[tuple[datetime, float]], name: str, symbol: str, colour: str, size: int) -> go.Scatter:
+    marker = {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1, "color": colour}}
     return go.Scatter(
         x=[stamp(time) for time, _ in points],
         y=[price for _, price in points],
@@ -113,32 +120,32 @@ def monthly_returns(equity: Equity) -> dict[tuple[int, int], float | None]:
 
 
 def months_figure(equity: Equity) -> Figure:
-    """A heat map of the net returns, a row a year."""
+    """A heat map of the net returns: a row a month and a column a year, so that a phone can show the figures too."""
     returns = monthly_returns(equity)
     years = sorted({year for year, _ in returns})
-    cells = [[returns.get((year, month)) for month in range(1, 13)] for year in years]
+    cells = [[returns.get((year, month)) for year in years] for month in range(1, 13)]
     most = max((abs(value) for value in returns.values() if value is not None), default=0.0) or 0.01
-    drawn = figure(80 + 44 * len(years))
+    drawn = figure(346)
     drawn.add_trace(
         go.Heatmap(
-            x=MONTHS,
-            y=[str(year) for year in years],
+            x=[str(year) for year in years],
+            y=MONTHS,
             z=cells,
             text=[["" if value is None else f"{value * 100:+.1f}" for value in row] for row in cells],
             texttemplate="%{text}",
-            hovertemplate="%{x} %{y}: %{text} %<extra></extra>",
+            hovertemplate="%{y} %{x}: %{text} %<extra></extra>",
             hoverongaps=False,
             zmin=-most,
             zmax=most,
-            colorscale=[[0, RED], [0.5, "rgba(138,143,152,0.18)"], [1, GREEN]],
+            colorscale=HEAT,
             showscale=False,
             xgap=2,
             ygap=2,
         )
     )
-    drawn.update_xaxes(showgrid=False, side="top", fixedrange=True)
-    drawn.update_yaxes(showgrid=False, type="category", autorange="reversed", fixedrange=True)
-    drawn.update_layout(margin={"l": 44, "r": 10, "t": 26, "b": 8})
+    drawn.update_xaxes(showgrid=False, side="top", type="category", fixedrange=True)
+    drawn.update_yaxes(showgrid=False, autorange="reversed", fixedrange=True)
+    drawn.update_layout(margin={"l": 40, "r": 10, "t": 26, "b": 8})
     return drawn
 
 
@@ -166,9 +173,18 @@ def sharpe_figure(result: BacktestResult) -> Figure:
     drawn.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[row[0] for row in rows], range=ends, showgrid=False, zeroline=False
     )
-    drawn.update_xaxes(title="annualised ratio", zeroline=True)
+    drawn.update_xaxes(title="annualised ratio", zeroline=True, range=_all_of(rows, result))
     drawn.update_layout(margin={"l": 62, "r": 14, "t": 10, "b": 44})
     return drawn
+
+
+def _all_of(rows: Sequence[tuple[str, float | None, Interval | None, str]], result: BacktestResult) -> list[float]:
+    """From the lowest to the highest of all that is drawn, with nought among it and some room at both ends."""
+    points = [0.0, result.expected_max_sharpe, result.minimum_provable_sharpe]
+    points += [value for _, value, _, _ in rows if value is not None]
+    points += [end for _, _, interval, _ in rows if interval for end in (interval.low, interval.high)]
+    room = (max(points) - min(points) or 1.0) * 0.06
+    return [min(points) - room, max(points) + room]
 
 
 def _ratio(place: int, name: str, value: float | None, interval: Interval | None, colour: str) -> go.Scatter:

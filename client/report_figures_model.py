@@ -200,6 +200,7 @@ def phases_figure(usage: Mapping[str, PhaseUsage]) -> Figure:
 
 def _tokens(rows: Mapping[str, Sequence[int]]) -> Figure:
     drawn = figure(130 + 28 * len(rows), barmode="stack", bargap=0.3)
+    drawn.update_layout(legend={"traceorder": "normal"})
     names = [label(name) for name in rows]
     for place, (name, colour) in enumerate(CLASSES):
         tokens = [row[place] for row in rows.values()]

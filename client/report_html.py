@@ -42,6 +42,11 @@ def verbatim(words: str) -> Html:
     return tag("pre", text(words.expandtabs(4)))
 
 
+def typed(line: str) -> Html:
+    """A command line, folded where it is too long for the page."""
+    return tag("pre", text(line), "line")
+
+
 def listing(heading: str, items: Sequence[str]) -> Html:
     """A headed list; nothing where there are no items."""
     if not items:

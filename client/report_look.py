@@ -35,7 +35,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); }
 .facts td { overflow-wrap: anywhere; }
-.facts th { white-space: nowrap; }
+.facts th { max-width: 320px; }
 .grid td:not(:first-child), .grid th:not(:first-child) { text-align: right; white-space: nowrap; }
 .board td, .board th { white-space: nowrap; }
 .board th button { all: unset; cursor: pointer; color: inherit; font: inherit; }
@@ -44,12 +44,16 @@ th { font-weight: 600; color: var(--soft); }
 .board th[aria-sort=descending] button::after { content: " \\25BC"; }
 pre { background: var(--card); border-radius: 8px; padding: 12px; overflow-x: auto; font-size: .84rem;
   line-height: 1.45; margin: 8px 0; }
+pre.line { white-space: pre-wrap; overflow-wrap: anywhere; }
 .plot { width: 100%; }
+.narrow { max-width: 620px; }
+main:has(.board) { max-width: 1400px; }
+.board .figure { text-align: right; }
 .small-plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 310px), 1fr)); gap: 14px 22px; }
 figure { margin: 0; min-width: 0; }
 footer { border-top: 1px solid var(--line); padding-top: 12px; margin-top: 12px; overflow-wrap: anywhere; }
 @media (max-width: 480px) { main { padding: 14px 12px 30px; } body { font-size: 15px; }
-  .facts th { white-space: normal; } th, td { padding-right: 10px; } }
+  .facts th { max-width: 130px; } th, td { padding-right: 10px; } }
 @media print { main { max-width: none; padding: 0; } section { break-inside: auto; } h2, h3 { break-after: avoid; }
   .plot, figure, tr, .tile { break-inside: avoid; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .scrolls { overflow: visible; } .board td, .board th { white-space: normal; } }
@@ -72,7 +76,10 @@ PAINT = """
     return changes;
   };
   const every = change => { for (const name of Object.keys(figures)) change(document.getElementById(name)); };
-  const paint = () => every(plot => Plotly.relayout(plot, look(plot.layout)));
+  const paint = () => every(plot => {
+    Plotly.relayout(plot, look(plot.layout));
+    if (plot.data.some(trace => trace.type === "heatmap")) Plotly.restyle(plot, {"textfont.color": colour("--text")});
+  });
   for (const [name, figure] of Object.entries(figures)) {
     const layout = figure.layout;
     for (const axis of ["xaxis", "yaxis"]) layout[axis] = layout[axis] || {};

@@ -23,11 +23,15 @@ from client.report_look import PAINT, STYLE
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure and what it shows, in words for who cannot see it. small: several stand side by side on a wide page."""
+    """A figure and what it shows, in words for who cannot see it.
+
+    small: several stand side by side on a wide page. narrow: as wide as a page on paper at most.
+    """
 
     figure: Figure
     shows: str
     small: bool = False
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class _Figures:
         name = f"plot-{len(self.written)}"
         self.written.append(f"{json.dumps(name)}:{plot.figure.to_json()}")
         return Html(
-            f'<div id="{name}" class="plot" role="img" aria-label="{text(plot.shows)}" style="height:{height}px"></div>'
+            f'<div id="{name}" class="plot{" narrow" if plot.narrow else ""}" role="img" '
+            f'aria-label="{text(plot.shows)}" style="height:{height}px"></div>'
         )
 
     def as_json(self) -> str:
@@ -64,8 +69,9 @@ def page(title: str, head: Html, sections: Sequence[Section], foot: str, script:
     """The page. head: what stands above the sections; script: of ours, run after the plots are drawn."""
     figures = _Figures()
     body = joined(_section(section, figures) for section in sections)
-    library, drawing = get_plotlyjs(), f"{PAINT}{script}"
-    allowed = " ".join(_hash(each) for each in (library, drawing))
+    scripts = [get_plotlyjs(), PAINT] if figures.written else []
+    scripts += [script] if script else []
+    allowed = " ".join(_hash(each) for each in scripts) or "'none'"
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -89,8 +95,7 @@ def page(title: str, head: Html, sections: Sequence[Section], foot: str, script:
             f"{body}",
             f"<footer>{text(foot)}</footer>\n</main>",
             f'<script type="application/json" id="figures">{figures.as_json()}</script>',
-            f"<script>{library}</script>",
-            f"<script>{drawing}</script>",
+            *(f"<script>{each}</script>" for each in scripts),
             "</body>",
             "</html>",
             "",

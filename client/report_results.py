@@ -100,7 +100,7 @@ def _months(material: Material) -> Section:
     if isinstance(equity, Missing):
         return Section("Months", (missing(equity),))
     told = paragraph("Net return of each month, percent; the first and the last are not whole.", "soft")
-    return Section("Months", (told, Plot(months_figure(equity), "Net return of each month")))
+    return Section("Months", (told, Plot(months_figure(equity), "Net return of each month", narrow=True)))
 
 
 def _doubt(result: BacktestResult) -> Section:

@@ -84,9 +84,7 @@ def real_cycle(settings: Settings, strategy: StrategyRef) -> CycleStatus:
     job = BacktestJob(
         **told, model_path=trained.model_path, model_id=trained.model_id, data_sha256=trained.data_sha256, trials=12
     )
-    tested = run_backtest(
-        job, places, settings.artifacts / folders["backtest"], folders["backtest"], lambda _: None
-    )
+    tested = run_backtest(job, places, settings.artifacts / folders["backtest"], folders["backtest"], lambda _: None)
     gates = (training_gate(trained, LIMITS), backtest_gate(tested, LIMITS))
     return CycleStatus(
         cycle_id=cycle_id,
@@ -129,26 +127,40 @@ def others(real: CycleStatus) -> list[CycleStatus]:
     service = ServiceRun(operation_id="op-1", model_path="/models/<b>one</b>")
     untold = {"service": service, "data_sha256": None}
     trained = real.training.model_copy(
-        update=untold | {"model_id": "op-1", "model_path": None, "history_path": None, "baseline_loss": None}
+        update=untold
+        | {"model_id": "op-1", "model_path": None, "history_path": None, "baseline_loss": None}
         | {"balanced": False, "class_balance": {}, "bars_used": None}
     )
     tested = real.backtest.model_copy(
-        update=untold | {"gross": None, "equity_path": None, "trades_path": None, "benchmark_return": None}
+        update=untold
+        | {"gross": None, "equity_path": None, "trades_path": None, "benchmark_return": None}
         | {"sharpe_interval": None, "excess_sharpe": None, "excess_sharpe_interval": None, "deflated_low": None}
-        | {"exposure": None, "turnover": None, "sortino_ratio": None, "win_rate": None, "sharpe_ratio": 0.4}
+        | {"exposure": None, "turnover": None, "sortino_ratio": None, "win_rate": 0.4, "sharpe_ratio": 0.4}
     )
     gates = (training_gate(trained, LIMITS), backtest_gate(tested, LIMITS))
     return [
         bare,
         ended(
-            "rejected", Outcome.REJECTED, Phase.TRAINING, strategy=real.strategy, training=real.training,
-            gates=(strict,), reason=strict.reason,
+            "rejected",
+            Outcome.REJECTED,
+            Phase.TRAINING,
+            strategy=real.strategy,
+            training=real.training,
+            gates=(strict,),
+            reason=strict.reason,
         ),
         ended("failed", Outcome.FAILED, Phase.TRAINING, strategy=real.strategy, failure=failure, reason=HOSTILE),
         ended("cancelled", Outcome.CANCELLED, Phase.DESIGNING, reason=HOSTILE),
         ended("refused", Outcome.REFUSED, Phase.QUEUED, reason="budget_exhausted"),
         ended(
-            "service", Outcome.COMPLETED, None, strategy=real.strategy, training=trained, backtest=tested, gates=gates,
-            assessment=assess(trained, tested, gates), phase=Phase.DONE,
+            "service",
+            Outcome.COMPLETED,
+            None,
+            strategy=real.strategy,
+            training=trained,
+            backtest=tested,
+            gates=gates,
+            assessment=assess(trained, tested, gates),
+            phase=Phase.DONE,
         ),
     ]
