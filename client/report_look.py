@@ -80,14 +80,20 @@ PAINT = """
     Plotly.relayout(plot, look(plot.layout));
     if (plot.data.some(trace => trace.type === "heatmap")) Plotly.restyle(plot, {"textfont.color": colour("--text")});
   });
+  const put = (place, path, value) => {
+    const names = path.split("."), last = names.pop();
+    for (const name of names) place = place[name] = place[name] || {};
+    place[last] = value;
+  };
   for (const [name, figure] of Object.entries(figures)) {
     const layout = figure.layout;
     for (const axis of ["xaxis", "yaxis"]) layout[axis] = layout[axis] || {};
+    for (const [path, value] of Object.entries(look(layout))) put(layout, path, value);
+    for (const trace of figure.data) if (trace.type === "heatmap") put(trace, "textfont.color", colour("--text"));
     if (coarse) layout.dragmode = false;
     Plotly.newPlot(name, figure.data, layout, {responsive: true, displaylogo: false,
       displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]});
   }
-  paint();
   dark.addEventListener("change", paint);
   print.addEventListener("change", () => { paint(); every(plot => Plotly.Plots.resize(plot)); });
 })();

@@ -27,6 +27,7 @@ OPEN = [word for bound in OPEN_GATES for word in ("--set", bound)]
 OFFLINE = ["start", "--designer", "offline"]
 
 
+PRICE = "The price, with where trades began and ended"
 ID = re.compile(r"cycle-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
@@ -66,6 +67,12 @@ async def test_a_followed_cycle_ends_with_its_story_and_the_store_tells_the_same
     figures = {cycle["cycle_id"]: cycle["sharpe_ratio"] for cycle in listed.json}
     assert last.backtest.sharpe_ratio is not None
     assert figures[last.cycle_id] == round(last.backtest.sharpe_ratio, 4)
+
+    reported = await asyncio.to_thread(reaching, "report", last.cycle_id, "-o", "json")
+    page = Path(reported.json["path"]).read_text()
+    assert (reported.code, reported.json["cycle_id"]) == (0, last.cycle_id)
+    assert f'aria-label="{PRICE}"' in page
+    assert "No tokens were used." in page
 
 
 async def test_a_cycle_that_a_gate_stops_is_exit_code_5_and_names_the_bound(reaching, small: Path):

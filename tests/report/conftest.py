@@ -1,5 +1,7 @@
 """A home with cycles, the command on it, and a browser that reaches nothing but the page itself."""
 
+import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -10,11 +12,25 @@ import pytest
 import pytest_asyncio
 
 from client.main import run
-from tests.client.conftest import Ran
 from tests.report.cycles import House, house
 
 if TYPE_CHECKING:
-    from playwright.async_api import ConsoleMessage, Page, Route
+    from playwright.async_api import ConsoleMessage, Dialog, Page, Route
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """Its answer; fails unless stdout is JSON and nothing else."""
+        return json.loads(self.out)
+
 
 Command = Callable[..., Ran]
 
@@ -23,6 +39,17 @@ Command = Callable[..., Ran]
 def home(tmp_path_factory: pytest.TempPathFactory) -> House:
     """The recorded cycles, for all tests of the room: one of them was really trained."""
     return house(tmp_path_factory.mktemp("reports"))
+
+
+@pytest.fixture(scope="session")
+def pages(home: House) -> dict[str, Path]:
+    """The report of each recorded cycle, where the command puts it."""
+    return {name: page_of(home, name) for name in home.cycles if home.cycles[name].outcome}
+
+
+def page_of(home: House, name: str) -> Path:
+    assert run([*home.flags, "report", name]) == 0
+    return home.settings.home / "reports" / f"{name}.html"
 
 
 @pytest.fixture
@@ -41,20 +68,29 @@ def command(home: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 
 @dataclass
 class Browser:
-    """A page, what it asked for beside itself, and what went wrong on it."""
+    """A page. trouble: what it asked for beside itself, and all else that should not have happened."""
 
     page: "Page"
-    elsewhere: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    dialogs: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
 
     async def open(self, path: Path, width: int) -> None:
         """Show a file at this width, and wait until its plots are drawn."""
         await self.page.set_viewport_size({"width": width, "height": 900})
         await self.page.goto(path.as_uri())
-        await self.page.wait_for_function(
-            "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))"
-        )
+        await self.until("plots.every(plot => plot.querySelector('.main-svg'))")
+
+    async def resize(self, width: int) -> None:
+        """Another width, once the plots have followed it."""
+        await self.page.set_viewport_size({"width": width, "height": 900})
+        follows = "Math.abs(plot.clientWidth - plot.querySelector('.main-svg').clientWidth) < 2"
+        await self.until(f"innerWidth === {width} && plots.every(plot => {follows})")
+
+    async def until(self, holds: str) -> None:
+        """Wait for a condition on the page and its plots, frame by frame. The page lets nobody evaluate text."""
+        plots = "[...document.querySelectorAll('.plot')]"
+        frame = "await new Promise(requestAnimationFrame)"
+        async with asyncio.timeout(60):
+            await self.page.evaluate(f"async () => {{ const plots = {plots}; while (!({holds})) {frame}; }}")
 
     async def points(self) -> list[int]:
         """How many points each plot has."""
@@ -69,15 +105,10 @@ class Browser:
         wider: int = await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return max(wider, 0)
 
-    @property
-    def trouble(self) -> list[str]:
-        """Everything that should not have happened."""
-        return [*self.elsewhere, *self.errors, *self.dialogs]
-
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium() -> AsyncIterator[object]:
-    """A real browser without a window."""
+async def window() -> AsyncIterator[Browser]:
+    """A real browser without a window on the screen, kept for all pages: it knows the plots' library."""
     api = pytest.importorskip("playwright.async_api")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
@@ -86,31 +117,36 @@ async def chromium() -> AsyncIterator[object]:
     quiet += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"]
     async with api.async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=program, args=quiet, chromium_sandbox=False)
-        yield started
+        context = await started.new_context(locale="en-US", timezone_id="UTC", color_scheme="light")
+        page = await context.new_page()
+        opened = Browser(page)
+
+        async def itself_alone(route: "Route") -> None:
+            if route.request.is_navigation_request() and route.request.url.startswith("file:"):
+                await route.continue_()
+            else:
+                opened.trouble.append(f"asks for {route.request.url}")
+                await route.abort()
+
+        async def alerted(dialog: "Dialog") -> None:
+            opened.trouble.append(f"dialog: {dialog.message}")
+            await dialog.dismiss()
+
+        def heard(message: "ConsoleMessage") -> None:
+            if message.type in ("error", "warning"):
+                opened.trouble.append(message.text)
+
+        await context.route("**/*", itself_alone)
+        page.on("console", heard)
+        page.on("pageerror", lambda error: opened.trouble.append(str(error)))
+        page.on("dialog", alerted)
+        yield opened
         await started.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def browser(chromium) -> AsyncIterator[Browser]:
-    """A fresh window of it."""
-    context = await chromium.new_context(locale="en-US", timezone_id="UTC", color_scheme="light")
-    page = await context.new_page()
-    opened = Browser(page)
-
-    async def itself_alone(route: "Route") -> None:
-        if route.request.is_navigation_request() and route.request.url.startswith("file:"):
-            await route.continue_()
-        else:
-            opened.elsewhere.append(route.request.url)
-            await route.abort()
-
-    def heard(message: "ConsoleMessage") -> None:
-        if message.type in ("error", "warning"):
-            opened.errors.append(message.text)
-
-    await context.route("**/*", itself_alone)
-    page.on("console", heard)
-    page.on("pageerror", lambda error: opened.errors.append(str(error)))
-    page.on("dialog", lambda dialog: opened.dialogs.append(dialog.message))
-    yield opened
-    await context.close()
+async def browser(window: Browser) -> Browser:
+    """The browser, in daylight and with nothing held against it."""
+    await window.page.emulate_media(media="screen", color_scheme="light")
+    window.trouble.clear()
+    return window

@@ -1,0 +1,78 @@
+"""The pages as a real browser shows them: nothing is asked of anybody, nothing fails, and every plot has data."""
+
+from pathlib import Path
+
+import pytest
+
+from settings import PROJECT
+
+from .conftest import Browser, Command
+
+WIDTHS = (360, 900, 1400)
+PLOTS = {"cycle-real": 9, "cycle-service": 4, "cycle-cancelled": 0}
+"""Of the whole one: equity, trades, months, Sharpe, two gates, learning, a fuzzy set, tokens."""
+
+TEXT_OF_THE_PAGE = (
+    "plots.every(plot => plot.layout.font.color === "
+    "getComputedStyle(document.documentElement).getPropertyValue('--text').trim())"
+)
+
+
+async def test_a_report_fits_phone_desk_and_paper_in_the_readers_colours_and_its_plots_have_data(
+    pages: dict[str, Path], browser: Browser, request: pytest.FixtureRequest
+):
+    await browser.open(pages["cycle-real"], WIDTHS[0])
+    for width in WIDTHS:
+        await browser.resize(width)
+        assert await browser.overflow() == 0, width
+
+    points = await browser.points()
+    assert len(points) == PLOTS["cycle-real"]
+    assert min(points) > 0
+    await browser.page.emulate_media(color_scheme="dark")
+    await browser.until(TEXT_OF_THE_PAGE)
+    assert await browser.page.evaluate("document.querySelector('.plot').layout.font.color") == "#e6e9ed"
+    await browser.page.emulate_media(media="print")
+    await browser.until(TEXT_OF_THE_PAGE)
+    assert await browser.page.evaluate("document.querySelector('.plot').layout.font.color") == "#1b1f24"
+    await browser.resize(794)
+    assert await browser.overflow() == 0
+    assert browser.trouble == []
+    if request.config.getoption("keep_screenshots"):
+        await browser.page.emulate_media(media="screen", color_scheme="light")
+        await browser.resize(1100)
+        await browser.page.screenshot(
+            path=PROJECT / "docs" / "report.png", clip={"x": 0, "y": 0, "width": 1100, "height": 2700}, full_page=True
+        )
+
+
+@pytest.mark.parametrize("name", ["cycle-service", "cycle-cancelled"])
+async def test_a_report_of_parts_has_the_plots_of_those_parts(pages: dict[str, Path], browser: Browser, name: str):
+    await browser.open(pages[name], WIDTHS[0])
+
+    points = await browser.points()
+    assert len(points) == PLOTS[name]
+    assert all(points)
+    assert await browser.overflow() == 0
+    assert browser.trouble == []
+
+
+async def test_the_leaderboard_sorts_and_leads_to_the_reports(
+    pages: dict[str, Path], command: Command, browser: Browser, tmp_path: Path
+):
+    board = tmp_path / "board.html"
+    assert command("leaderboard", "--sort", "sharpe", "--html", str(board)).code == 0
+
+    await browser.open(board, WIDTHS[0])
+    assert await browser.overflow() == 0
+    assert all(await browser.points())
+    cycles = browser.page.locator("tbody td:last-child")
+    assert await cycles.all_inner_texts() == ["cycle-real", "cycle-service"]
+    sharpe = browser.page.get_by_role("button", name="Sharpe")
+    await sharpe.click()
+    await sharpe.click()
+    assert await cycles.all_inner_texts() == ["cycle-service", "cycle-real"]
+
+    link = await cycles.locator("a").first.evaluate("link => link.href")
+    assert link == pages["cycle-service"].as_uri()
+    assert browser.trouble == []
