@@ -28,9 +28,9 @@ chaos: $(VENV)/installed-dev
 histories: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/workflows --keep-histories
 
-# Takes the Web UI's pictures in docs/ anew, of cycles that it runs for them; needs a chromium on PATH.
+# Takes the pictures in docs/ of the Web UI and of a report anew, of cycles that it runs; needs a chromium on PATH.
 screenshots: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/webui/test_pages.py --keep-screenshots
+	$(BIN)/python -m pytest tests/webui/test_pages.py tests/report/test_in_a_browser.py --keep-screenshots
 
 lock: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet uv
