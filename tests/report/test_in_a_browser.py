@@ -58,8 +58,9 @@ async def keep_picture(home: House, browser: Browser, folder: Path) -> None:
     write(folder / "report.html", report(shown))
     await browser.page.emulate_media(media="screen", color_scheme="light")
     await browser.open(folder / "report.html", 1000)
-    picture = {"x": 0, "y": 0, "width": 1000, "height": 2520}
-    await browser.page.screenshot(path=PROJECT / "docs" / "report.png", clip=picture, full_page=True)
+    await browser.page.screenshot(
+        path=PROJECT / "docs" / "report.png", clip={"x": 0, "y": 0, "width": 1000, "height": 2520}, full_page=True
+    )
 
 
 @pytest.mark.parametrize("name", ["cycle-service", "cycle-cancelled"])

@@ -33,9 +33,14 @@ def four(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert real.assessment
     store = Store.open(f"sqlite:///{root / 'research.db'}", migrate=True)
     for name, (symbol, designer, verdict, sharpe, low, gain, fall, trades, trials) in KINDS.items():
-        figures = {"sharpe_ratio": sharpe, "total_return": gain, "max_drawdown": fall, "total_trades": trades}
-        excess = None if low is None else Interval(low=low, high=low + 2)
-        figures |= {"trials": trials, "excess_sharpe_interval": excess}
+        figures: dict[str, object] = {
+            "sharpe_ratio": sharpe,
+            "total_return": gain,
+            "max_drawdown": fall,
+            "total_trades": trades,
+        }
+        figures["trials"] = trials
+        figures["excess_sharpe_interval"] = None if low is None else Interval(low=low, high=low + 2)
         request = CycleRequest(symbol=symbol, timeframe="1h", designer=DesignerKind(designer))
         found = {
             "cycle_id": f"cycle-{name}",
