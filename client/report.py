@@ -67,6 +67,7 @@ def _head(material: Material) -> Html:
                 f"{request.symbol} {request.timeframe}",
                 f"designer {request.designer.value}" + (f", {request.model}" if request.model else ""),
                 f"seed {request.seed}",
+                *([f"fork of {request.fork.cycle_id}, from {request.fork.phase.value} on"] if request.fork else []),
                 f"{plural(cycle.tokens, 'token')}, {money(cycle.cost_usd)}",
                 moment(cycle.ended_at or cycle.started_at),
             )

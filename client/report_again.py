@@ -37,6 +37,7 @@ def settings_of(material: Material) -> list[tuple[str, str]]:
         ("cycle", cycle.cycle_id),
         ("run", cycle.run_id),
         ("brief", request.brief),
+        ("fork of", _source(cycle)),
         ("bars", f"{request.symbol} {request.timeframe}"),
         ("sha256 of the bars", data or untold),
         ("designer", request.designer.value),
@@ -45,7 +46,10 @@ def settings_of(material: Material) -> list[tuple[str, str]]:
         ("memory snapshot", cycle.memory_snapshot or request.memory_snapshot or ""),
         ("strategy", cycle.strategy.name if cycle.strategy else ""),
         ("sha256 of the strategy", cycle.strategy.sha256 if cycle.strategy else ""),
-        ("strategy given with the request", "yes: nothing was designed" if request.strategy else ""),
+        (
+            "strategy given with the request",
+            "yes: nothing was designed" if request.strategy and not request.fork else "",
+        ),
         ("sha256 of the model", training.model_id if training and not training.service else ""),
         ("training at the service", training.service.operation_id if training and training.service else ""),
         ("backtest at the service", backtest.service.operation_id if backtest and backtest.service else ""),
@@ -57,6 +61,12 @@ def settings_of(material: Material) -> list[tuple[str, str]]:
         ("started", moment(cycle.started_at)),
         ("ended", moment(cycle.ended_at) if cycle.ended_at else ""),
     ]
+
+
+def _source(cycle: CycleStatus) -> str:
+    """The cycle whose phases this one took over, and the first that is its own."""
+    fork = cycle.request.fork
+    return f"{fork.cycle_id}, run {fork.run_id}, from {fork.phase.value} on" if fork else ""
 
 
 def versions() -> str:

@@ -7,7 +7,7 @@ import pytest
 from client.leaderboard import luck
 from client.report_figures import drawdown
 from client.report_plots import kept
-from domain.cycle import CycleRequest, DesignerKind
+from domain.cycle import CycleRequest, DesignerKind, Fork, Phase
 from domain.results import Interval, Verdict
 from engine.statistics import expected_max_sharpe
 from store.cycles import Store
@@ -26,7 +26,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def four(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose store has these four alone."""
+    """A home whose store has these four, and a fork that tested nothing anew."""
     root = tmp_path_factory.mktemp("board")
     real = home.cycles["cycle-real"]
     assert real.backtest
@@ -50,6 +50,11 @@ def four(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "assessment": real.assessment.model_copy(update={"verdict": verdict}) if verdict else None,
         }
         store.record(real.model_copy(update=found))
+    origin = Fork(cycle_id="cycle-best", run_id="run-best", phase=Phase.ASSESSING)
+    forked = CycleRequest(
+        symbol="EURUSD", timeframe="1h", designer=DesignerKind.OFFLINE, strategy=real.strategy, fork=origin
+    )
+    store.record(real.model_copy(update={"cycle_id": "cycle-fork", "run_id": "run-fork", "request": forked}))
     store.close()
     return root
 
