@@ -1,6 +1,7 @@
 """Staying with a cycle: one calm view on a terminal, a line for each change elsewhere."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
@@ -11,6 +12,7 @@ from temporalio.service import RPCError
 
 from client.exits import CommandError, ExitCode
 from client.output import Screen, print_line
+from client.pace import Pace
 from client.render_cycle import progress_line, render_cycle, retry_of
 from client.render_values import clean
 from client.views import CycleView
@@ -110,12 +112,14 @@ def _display(screen: Screen, stack: ExitStack, *, quiet: bool) -> Callable[[Cycl
         return lambda _view, _trouble: None
     if screen.is_live:
         live = stack.enter_context(LiveDisplay(console=screen.console(), auto_refresh=False))
-        return lambda view, trouble: live.update(_frame(view, trouble), refresh=True)
+        pace = Pace()
+        return lambda view, trouble: live.update(_frame(view, trouble, pace.left(view, time.monotonic())), refresh=True)
     return _Changes(screen).tell
 
 
-def _frame(view: CycleView, trouble: str) -> RenderableType:
-    return Group(render_cycle(view), Text(clean(trouble), "yellow")) if trouble else render_cycle(view)
+def _frame(view: CycleView, trouble: str, left: float | None) -> RenderableType:
+    shown = render_cycle(view, left=left)
+    return Group(shown, Text(clean(trouble), "yellow")) if trouble else shown
 
 
 class _Changes:

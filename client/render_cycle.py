@@ -15,9 +15,9 @@ from client.render_results import (
     render_results,
     render_verdict,
 )
-from client.render_values import NONE, clean, count, duration, moment, money, number
+from client.render_values import NONE, clean, count, duration, duration_of, moment, money, number
 from client.views import CycleView, ListedCycle, StatusView
-from domain.cycle import AdmissionState, CycleStatus, Phase
+from domain.cycle import AdmissionState, CycleStatus, DesignerKind, Phase
 
 BAR_CELLS = 30
 
@@ -76,18 +76,19 @@ def retry_of(live: Live | None) -> str:
     return clean(f"attempt {live.attempt}{of} after {code}{live.last_failure}{when}")
 
 
-def render_cycle(view: CycleView, *, verbose: bool = False) -> RenderableType:
-    """The status screen of one cycle."""
+def render_cycle(view: CycleView, *, verbose: bool = False, left: float | None = None) -> RenderableType:
+    """The status screen of one cycle. left: seconds that the present work still takes, where that is known."""
     cycle = view.cycle
     title = "Active Research Cycle" if cycle.outcome is None else "Research Cycle"
     rows: list[tuple[str, Text]] = [
         ("Operation", Text(cycle.cycle_id)),
         ("Phase", Text((cycle.stopped_in or cycle.phase).value, "cyan")),
         ("Progress", render_bar(view.progress)),
-        ("Step", Text(step_of(view))),
+        ("Step", Text(step_of(view) + _left(left))),
         ("Retry", Text(retry_of(view.live), "yellow")),
         ("Strategy", Text(clean(cycle.strategy.name) if cycle.strategy else "")),
         ("Bars", Text(f"{cycle.request.symbol} {cycle.request.timeframe}")),
+        ("Tokens", Text(_cost(cycle) if cycle.tokens or cycle.request.designer is DesignerKind.CLAUDE else "")),
     ]
     parts: list[RenderableType] = [Text(title, "bold green" if cycle.outcome is None else "bold")]
     parts += [Text.assemble(f"  {name}: ", text) for name, text in rows if text.plain]
@@ -98,6 +99,12 @@ def render_cycle(view: CycleView, *, verbose: bool = False) -> RenderableType:
     if cycle.outcome:
         parts.append(render_verdict(cycle))
     return Group(*parts)
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return "; a few seconds left" if seconds < 10 else f"; about {duration_of(seconds)} left"
 
 
 def render_status(status: StatusView, *, verbose: bool = False) -> RenderableType:
