@@ -270,13 +270,15 @@ def start_request(
     from client.render_results import render_places, render_results
 
     started: Started | None = None
+    stack_ends = False
 
     async def conversation() -> "CycleView | None":
-        nonlocal started
+        nonlocal started, stack_ends
         async with AsyncExitStack() as stack:
             reaching = settings
             if dev:
-                reaching = (await stack.enter_async_context(dev_stack(settings, call.screen.note))).settings
+                local = await stack.enter_async_context(dev_stack(settings, call.screen.note))
+                reaching, stack_ends = local.settings, local.started_here
             client = await reach(reaching)
             await require_worker(client, reaching.task_queue)
             if news := await tell_limits(client, reaching.named_limits):
@@ -286,13 +288,13 @@ def start_request(
             if not stay:
                 return None
             look = look_at(client, reaching, started.cycle_id)
-            return await watch(look, call.screen, quiet=not follow, seconds=timeout)
+            return await watch(look, call.screen, quiet=not follow, seconds=timeout, stack_ends=stack_ends)
 
     try:
         view = talk(conversation())
     except KeyboardInterrupt:
         if started:
-            call.screen.note(f"{started.cycle_id}: {how_to_return(started.cycle_id)}")
+            call.screen.note(f"{started.cycle_id}: {how_to_return(started.cycle_id, stack_ends=stack_ends)}")
         raise
     if view is None:
         return ExitCode.OK

@@ -48,8 +48,13 @@ def exit_of(status: CycleStatus) -> ExitCode:
     return OUTCOME_EXITS[status.outcome]
 
 
-def how_to_return(cycle_id: str) -> str:
-    """What to type after leaving the view."""
+def how_to_return(cycle_id: str, *, stack_ends: bool = False) -> str:
+    """What to type after leaving the view. stack_ends: whether server and worker end with the command."""
+    if stack_ends:
+        return (
+            "server and worker stop now, and nothing is lost: the cycle goes on with `research dev`. Then back to it: "
+            f"`research status {cycle_id} --watch`"
+        )
     return f"the cycle goes on. Back to it: `research status {cycle_id} --watch`; end it: `research cancel {cycle_id}`"
 
 
@@ -59,6 +64,7 @@ async def watch(
     *,
     quiet: bool = False,
     seconds: float | None = None,
+    stack_ends: bool = False,
     period: float = PERIOD,
     record_patience: float = RECORD_PATIENCE,
 ) -> CycleView:
@@ -66,6 +72,8 @@ async def watch(
 
     Ended is a cycle that is recorded, so that the next one finds its place free. Where that takes longer than
     `record_patience` seconds, the outcome is given without, and said to be so.
+
+    stack_ends: whether server and worker end with the command, as whoever stops looking is told.
 
     A server or worker that does not answer for a while is told and waited for: the cycle itself is durable.
     """
@@ -97,7 +105,7 @@ async def watch(
                 ExitCode.WAIT_TIMED_OUT,
                 "wait_timed_out",
                 f"{name} has not ended within {seconds:g} s",
-                how_to_return(name) if last else None,
+                how_to_return(name, stack_ends=stack_ends) if last else None,
             ) from error
     if last.recording:
         screen.note(
