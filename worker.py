@@ -29,7 +29,7 @@ from activities.record import RecordActivities, Witness
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
 from claude.call import PATIENCE, Claude
-from client.connection import Unreachable, connect
+from client.connection import connect
 from client.exits import CommandError, leave
 from client.invocation import problems
 from client.limits import tell_limits
@@ -285,9 +285,6 @@ def main(settings: Settings | None = None, role: Role = Role.ALL) -> int:
     except CommandError as error:
         log.error("%s\n  next: %s", error.message, error.next_step)
         return error.exit_code
-    except Unreachable as error:
-        log.error("%s", error)
-        return 6
     except RPCError as error:
         log.error("the Temporal server refused or did not answer: %s", error.message or error.status.name)
         return 6

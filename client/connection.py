@@ -21,8 +21,11 @@ DEFAULT_NAMESPACE = "research"
 CONNECT_TIMEOUT = timedelta(seconds=5)
 
 
-class Unreachable(Exception):
-    """No Temporal server answers, or not with this namespace. The message says what to do."""
+class Unreachable(CommandError):
+    """No Temporal server answers, or not with this namespace."""
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_unreachable", message, next_step)
 
 
 class RunningNote(NamedTuple):
@@ -92,29 +95,31 @@ async def connect(
     except (RuntimeError, RPCError) as error:
         trouble = _trouble(error, address, namespace)
         if trouble is not None:
-            raise Unreachable(trouble) from error
+            raise trouble from error
     return await Client.connect(
         **config, data_converter=pydantic_data_converter, runtime=runtime, interceptors=interceptors
     )
 
 
-def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> str | None:
+def _trouble(error: RuntimeError | RPCError, address: str, namespace: str) -> Unreachable | None:
     """What is wrong, and what to do; None where nothing is."""
     status = error.status if isinstance(error, RPCError) else RPCStatusCode.UNAVAILABLE
     if status is RPCStatusCode.PERMISSION_DENIED:
         return None  # A restricted account may use a namespace that it may not describe.
     if status is RPCStatusCode.NOT_FOUND:
-        return (
-            f"the Temporal server at {address} has no namespace {namespace!r}. "
-            f"Create it with `temporal operator namespace create -n {namespace} --retention 90d`, "
-            "or name another with --namespace."
+        return Unreachable(
+            f"the Temporal server at {address} has no namespace {namespace!r}",
+            f"create it with `temporal operator namespace create -n {namespace} --retention 90d`, or name another "
+            "with --namespace",
         )
     if status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
-        return (
-            f"no Temporal server answers at {address}. Start one with `research dev`, "
-            "or name yours with --address or TEMPORAL_ADDRESS."
+        return Unreachable(
+            f"no Temporal server answers at {address}",
+            "start one with `research dev`, or name yours with --address or TEMPORAL_ADDRESS",
         )
-    return f"the Temporal server at {address} answers with an error: {error}"
+    return Unreachable(
+        f"the Temporal server at {address} answers with an error: {error}", "look at the server's log, then try again"
+    )
 
 
 def _config(settings: Settings, *, local: bool = False) -> ClientConnectConfig:

@@ -21,7 +21,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from client import description
-from client.connection import Unreachable, connect
+from client.connection import connect
 from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
@@ -79,11 +79,8 @@ def talk(conversation: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def reach(settings: Settings) -> Client:
-    """A client of the settings' server; Unreachable becomes the command's error."""
-    try:
-        return await connect(settings, interceptors=[Propagation()])
-    except Unreachable as error:
-        raise CommandError(ExitCode.NO_TEMPORAL_OR_WORKER, "temporal_unreachable", str(error)) from error
+    """A client of the settings' server. Raises Unreachable, and the error of exit code 4."""
+    return await connect(settings, interceptors=[Propagation()])
 
 
 def new_cycle_id(now: datetime) -> str:

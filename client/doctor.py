@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from client.budget import require_status
-from client.connection import Unreachable, connect
+from client.connection import connect
 from client.cycles import NEXT_WORKER
 from client.exits import CommandError, ExitCode
 from client.namespace import create_lines, is_polled, missing_search_attributes
@@ -90,10 +90,8 @@ async def _temporal(settings: Settings) -> tuple[Look, ...]:
     """The server, and where it answers what stands on it."""
     try:
         client = await connect(settings)
-    except (Unreachable, CommandError) as error:
-        mend = error.next_step if isinstance(error, CommandError) else None
-        code = error.exit_code if isinstance(error, CommandError) else ExitCode.NO_TEMPORAL_OR_WORKER
-        return (_to_do("server", str(error), mend, code),)
+    except CommandError as error:
+        return (_to_do("server", error.message, error.next_step, error.exit_code),)
     server = _ok("server", f"{client.service_client.config.target_host}, namespace {client.namespace!r}")
     found = [
         server,

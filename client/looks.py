@@ -54,7 +54,7 @@ async def find(settings: Settings, cycle_id: str) -> Looked:
         try:
             recorded = await asyncio.to_thread(LazyRecords(settings).get, cycle_id)
         except ResearchError as error:
-            message = f"{away.message} The store does not tell of it either: {error.message}"
+            message = f"{away.message}, and the store does not tell of it either: {error.message}"
             raise CommandError(away.exit_code, away.code, message, away.next_step) from error
         if recorded is None:
             raise

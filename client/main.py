@@ -97,11 +97,26 @@ def run(argv: Sequence[str]) -> int:
             return int(said or ExitCode.OK)
         except TyperException as error:
             message = error.format_message().replace("Value error, ", "")
-            raise CommandError(ExitCode.USAGE, "usage", message, "see `research --help`") from error
+            raise CommandError(ExitCode.USAGE, "usage", message, _help_for(arguments)) from error
+        except CommandError as error:
+            if error.exit_code is ExitCode.USAGE:
+                error.next_step = error.next_step or _help_for(arguments)
+            raise
         except Abort:
             return ExitCode.INTERRUPTED
 
     return ended(screen, command)
+
+
+def _help_for(arguments: Sequence[str]) -> str:
+    """What shows the help of the command that was typed, as far as there is one of that name."""
+    command, path = typer.main.get_command(app), ["research"]
+    for word in arguments:
+        below = getattr(command, "commands", {})
+        if word in below:
+            command = below[word]
+            path.append(word)
+    return f"see `{' '.join(path)} --help`"
 
 
 def _require_text(arguments: Sequence[str]) -> None:
