@@ -55,7 +55,7 @@ def _fits(name: str) -> str:
 NameArgument = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME", callback=_fits)]
 
 
-@schedule_app.command("create")
+@schedule_app.command("create", short_help="Have cycles started at recurring times.")
 def create(
     ctx: typer.Context,
     name: NameArgument,
@@ -143,7 +143,7 @@ def create(
     return ExitCode.OK
 
 
-@schedule_app.command("list")
+@schedule_app.command("list", short_help="All schedules, with their next run.")
 def list_schedules(ctx: typer.Context) -> ExitCode:
     """All schedules of cycles: when, what, the next run and the last cycle. May be a moment behind."""
     from client import schedules
@@ -154,7 +154,7 @@ def list_schedules(ctx: typer.Context) -> ExitCode:
     return ExitCode.OK
 
 
-@schedule_app.command("show")
+@schedule_app.command("show", short_help="One schedule: its times, and its latest cycles.")
 def show(ctx: typer.Context, name: NameArgument) -> ExitCode:
     """One schedule: its times, its next three runs, and its latest cycles with their outcomes."""
     from client import schedules

@@ -13,7 +13,7 @@ strategy_app = typer.Typer(
 )
 
 
-@strategy_app.command("validate")
+@strategy_app.command("validate", short_help="Check a strategy file.")
 def validate(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A strategy file, YAML of grammar v3.")]
 ) -> ExitCode:

@@ -187,3 +187,30 @@ def test_on_a_terminal_text_has_colours_unless_no_color_is_set(
     assert ran.code == 0
     assert (f"{ESCAPE}[32m" in ran.out or f"{ESCAPE}[33m" in ran.out or f"{ESCAPE}[1;33m" in ran.out) == colour
     assert completed.cycle_id in ran.out  # never cut
+
+
+def test_no_line_of_a_list_of_commands_is_cut_at_80_columns(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = [(), *{path[:1] for path in commands(get_command(app)) if len(path) > 1}]
+    for group in groups:
+        ran = command(*group, "--help")
+        assert (ran.code, [line for line in ran.out.splitlines() if line.endswith("...") and "[ARGS]" not in line]) == (
+            0,
+            [],
+        )
+
+
+def test_a_shell_is_told_how_words_go_on(
+    command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_RESEARCH_COMPLETE", "complete_bash")
+    for words, offered in (
+        ("research sta", ["start", "status"]),
+        ("research start --designer ", ["claude", "offline"]),
+        ("research budget pau", ["pause"]),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+        with pytest.raises(SystemExit) as ended:
+            command()
+        assert (ended.value.code, capsys.readouterr().out.split()) == (0, offered)
