@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The long forms of the suite."""
     parser.addoption("--chaos", action="store_true", help="run the long forms of the sampled tests")
     parser.addoption("--keep-histories", action="store_true", help="write the histories that the replay tests keep")
+    parser.addoption("--keep-screens", action="store_true", help="write the screens that tests/client keeps")
     parser.addoption("--keep-screenshots", action="store_true", help="write the pictures of the pages into docs/")
 
 
