@@ -150,7 +150,7 @@ def test_no_command_line_ends_without_words_or_leaves_half_a_file(home: Path, tr
         assert ran.code in (ExitCode.OK, ExitCode.USAGE) or ran.err.startswith("error: ")
         assert only_whole_files(before, home.parent)
 
-    tried(check, command_lines(), examples=350)
+    tried(check, command_lines(), examples=150)
 
 
 @pytest.mark.filterwarnings("ignore:Target host as URL")
