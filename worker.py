@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from opentelemetry.trace import TracerProvider
 from temporalio.client import Client
@@ -28,7 +29,6 @@ from activities.heartbeat import INTERVAL
 from activities.record import RecordActivities, Witness
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
-from claude.call import PATIENCE, Claude
 from client.connection import connect
 from client.exits import CommandError, leave
 from client.invocation import problems
@@ -52,6 +52,9 @@ from store.strategies import StrategyFiles
 from workflows.budget import BudgetWorkflow
 from workflows.jobs import withdrawal_queue
 from workflows.research_cycle import ResearchCycleWorkflow
+
+if TYPE_CHECKING:
+    from claude.call import Claude
 
 SHUTDOWN_PATIENCE = timedelta(seconds=5)
 """How long activities may go on after SIGTERM before they are cancelled and picked up by another worker."""
@@ -150,7 +153,7 @@ def jobs_worker(
 
 
 def orchestrator_activities(
-    client: Client, settings: Settings, store: Store, claude: Claude | None = None, witness: Witness | None = None
+    client: Client, settings: Settings, store: Store, claude: "Claude | None" = None, witness: Witness | None = None
 ) -> list[Activity]:
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
@@ -168,10 +171,16 @@ def orchestrator_activities(
     ]
 
 
-def claude_at(settings: Settings, patience: float = PATIENCE, traces: TracerProvider | None = None) -> Claude | None:
-    """Claude, where there is a key for it; for the caller to close."""
+def claude_at(
+    settings: Settings, patience: float | None = None, traces: TracerProvider | None = None
+) -> "Claude | None":
+    """Claude, where there is a key for it; for the caller to close. patience: seconds for a call, else the usual."""
     key = settings.claude_key
-    return Claude(key, settings.anthropic_base_url, patience, traces) if key else None
+    if key is None:
+        return None
+    from claude.call import PATIENCE, Claude  # with an SDK that takes longer to import than all the rest
+
+    return Claude(key, settings.anthropic_base_url, patience or PATIENCE, traces)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -5,6 +5,7 @@ Claude's turns are one request each: what went before travels with the turn, and
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 
@@ -12,14 +13,16 @@ from activities.faults import translated
 from activities.fence import Billable, billable, check_envelope
 from activities.heartbeat import beating
 from claude.assess_desk import AssessDesk
-from claude.call import Claude, at_hand
-from claude.turn import take
+from claude.hand import at_hand
 from domain.cycle import CycleStatus, DesignerKind
 from domain.errors import ErrorCode, ResearchError
 from domain.turns import AssessAnswer, AssessTurn
 from domain.verdict import assess
 from store.cycles import Store
 from store.strategies import StrategyFiles
+
+if TYPE_CHECKING:
+    from claude.call import Claude
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class AssessActivity:
 
     store: Store
     files: StrategyFiles
-    claude: Claude | None = None
+    claude: "Claude | None" = None
 
     @activity.defn(name="assess")
     async def assess(self, turn: AssessTurn) -> AssessAnswer:
@@ -43,6 +46,8 @@ class AssessActivity:
 
     async def _assess_with_claude(self, turn: AssessTurn, work: Billable) -> AssessAnswer:
         claude = at_hand(self.claude)
+        from claude.turn import take  # with the SDK, which a worker that has Claude at hand has imported
+
         desk = await asyncio.to_thread(AssessDesk, turn.status, turn.memory_snapshot, self.store, self.files)
         step = await take(claude, turn.status.request.model, desk, "assess", turn, work.request)
         return AssessAnswer(

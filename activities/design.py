@@ -5,15 +5,15 @@ Claude's turns are one request each: what went before travels with the turn, and
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 
 from activities.faults import translated
 from activities.fence import Billable, billable, check_envelope
 from activities.heartbeat import beating
-from claude.call import Claude, at_hand
 from claude.design_desk import DesignDesk
-from claude.turn import take
+from claude.hand import at_hand
 from domain.cycle import CycleRequest, DesignerKind
 from domain.turns import DesignAnswer, DesignTurn
 from engine.bars import load_bars
@@ -21,6 +21,9 @@ from engine.interface import Places
 from engine.offline_designer import propose
 from store.cycles import Store
 from store.strategies import StrategyFiles
+
+if TYPE_CHECKING:
+    from claude.call import Claude
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class DesignActivity:
     store: Store
     files: StrategyFiles
     places: Places
-    claude: Claude | None = None
+    claude: "Claude | None" = None
 
     @activity.defn(name="design")
     async def design(self, turn: DesignTurn) -> DesignAnswer:
@@ -45,6 +48,8 @@ class DesignActivity:
 
     async def _design_with_claude(self, turn: DesignTurn, work: Billable) -> DesignAnswer:
         claude = at_hand(self.claude)
+        from claude.turn import take  # with the SDK, which a worker that has Claude at hand has imported
+
         desk = await asyncio.to_thread(
             DesignDesk, turn.request, turn.memory_snapshot, self.store, self.files, self.places.data
         )

@@ -161,14 +161,3 @@ def _spans(traces: TracerProvider | None) -> anthropic.OpenTelemetryOptions:
 
 def _so_far(heard: Heard) -> str:
     return "no word" if heard.prompt is None else f"it told that its prompt is billed {heard.prompt:,} tokens"
-
-
-def at_hand(claude: Claude | None) -> Claude:
-    """The API, where this worker has a key for it. Errors: anthropic_auth."""
-    if claude is None:
-        raise ResearchError(
-            ErrorCode.ANTHROPIC_AUTH,
-            "This worker has no key for the API. Set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE for it, start it "
-            "again, and then the cycle; or start the cycle with --designer offline.",
-        )
-    return claude

@@ -9,8 +9,9 @@ from email.utils import format_datetime
 import pytest
 from pydantic import SecretStr
 
-from claude.call import Claude, Question, at_hand
+from claude.call import Claude, Question
 from claude.desk import Tool
+from claude.hand import at_hand
 from domain.errors import COSTS_NOTHING, ErrorCode, ResearchError
 
 from .fake_api import KEY, MODEL, Asked, FakeApi, Fault, Refuses, Says, fake_api, thinks, tool
