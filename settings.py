@@ -115,52 +115,90 @@ class Settings(BaseSettings):
     )
 
     home: Path = PROJECT / ".research"
+    """Where everything is written: server data, database, strategies, artifacts, bars, reports, logs."""
     database_url: str | None = None
+    """The store of ended cycles; without it SQLite in the home. Takes `postgresql://USER:PASSWORD@HOST/NAME`."""
     strategies_dir: Annotated[Path | None, Field(validation_alias="STRATEGIES_DIR")] = None
+    """Where strategy files are kept; without it `strategies` in the home."""
 
     temporal_address: Annotated[str | None, Field(validation_alias="TEMPORAL_ADDRESS")] = None
+    """The Temporal server, host:port; without it Temporal's profile, then a `research dev` of the same home."""
     temporal_namespace: Annotated[str | None, Field(validation_alias="TEMPORAL_NAMESPACE")] = None
+    """The namespace; without it the profile's, then `research`."""
     temporal_profile: Annotated[str | None, Field(validation_alias="TEMPORAL_PROFILE")] = None
+    """The profile of Temporal's configuration file; TLS and API key are read from there."""
     task_queue: Annotated[str, Field(min_length=1)] = "research"
+    """The task queue of cycles and ledger; that of trainings and backtests is its name with `-engine`."""
     ui_url: str | None = None
+    """Where links to the Web UI lead; without it to the one of `research dev`, and else there are none."""
     metrics_address: str | None = "127.0.0.1:9464"
+    """Where a worker serves its metrics, host:port, or `off`."""
     trace_ui: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None
+    """Where `research show` finds traces; `{trace_id}` in it stands for the trace."""
 
     daily_token_budget: Annotated[int, Field(ge=0, validation_alias="AGENT_DAILY_TOKEN_BUDGET")] = 500_000
+    """Tokens that a UTC day may cost."""
     daily_usd_budget: Annotated[Decimal | None, Field(ge=0, validation_alias="AGENT_DAILY_USD_BUDGET")] = None
+    """Dollars that a UTC day may cost; without it tokens alone count."""
     max_active_cycles: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Cycles that may be active at once."""
     design_token_cap: Annotated[int, Field(ge=0)] = 90_000
+    """Tokens that a cycle may use to design."""
     assess_token_cap: Annotated[int, Field(ge=0)] = 30_000
+    """Tokens that a cycle may use to assess."""
 
     anthropic_api_key: Annotated[SecretStr | None, Field(validation_alias="ANTHROPIC_API_KEY")] = None
+    """The key for Claude."""
     anthropic_api_key_file: Annotated[
         SecretStr | None, BeforeValidator(_content), Field(validation_alias="ANTHROPIC_API_KEY_FILE")
     ] = None
+    """A file that holds the key alone; used where no key is set."""
     anthropic_base_url: Annotated[str, Field(validation_alias="ANTHROPIC_BASE_URL")] = ANTHROPIC
+    """The API's address."""
     model: Annotated[str, Field(min_length=1, max_length=80)] = DEFAULT_MODEL
+    """Claude's model, by a short name or its id."""
     prices: tuple[Price, ...] = ()
+    """Prices of models in place of the built-in ones, as JSON; in research.toml one table each."""
 
     engine_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Trainings and backtests that a worker's own engine does at once."""
     commission: Annotated[float | None, Field(ge=0, le=0.1)] = None
+    """Commission of a fill, a fraction of the price; without it the asset class's."""
     half_spread: Annotated[float | None, Field(ge=0, le=0.1)] = None
+    """Half the spread, paid at each fill, a fraction of the price; without it the asset class's."""
 
     ktrdr_api_url: Annotated[str | None, Field(validation_alias="KTRDR_API_URL")] = None
+    """The service that trains and backtests; without it the worker's own engine does."""
     ktrdr_api_token: Annotated[SecretStr | None, Field(validation_alias="KTRDR_API_TOKEN")] = None
+    """What the service asks for, sent as a bearer token."""
     ktrdr_poll_interval: Annotated[float, Field(gt=0, le=600, validation_alias="KTRDR_POLL_INTERVAL")] = 5.0
+    """Seconds between two polls of the service."""
     training_start_date: Annotated[date | None, Field(validation_alias="AGENT_TRAINING_START_DATE")] = None
+    """The first day that the service trains on; both ends or neither."""
     training_end_date: Annotated[date | None, Field(validation_alias="AGENT_TRAINING_END_DATE")] = None
+    """The last one, included."""
     backtest_start_date: Annotated[date | None, Field(validation_alias="AGENT_BACKTEST_START_DATE")] = None
+    """The first day that the service backtests on; both ends or neither."""
     backtest_end_date: Annotated[date | None, Field(validation_alias="AGENT_BACKTEST_END_DATE")] = None
+    """The last one, included."""
 
     training_gate_min_skill: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_SKILL")] = 0.02
+    """How far above chance the accuracy on the validation part has to lie."""
     training_gate_max_loss_ratio: Annotated[float, Field(validation_alias="TRAINING_GATE_MAX_LOSS_RATIO")] = 1.05
+    """The model's validation loss, as a share of that of guessing by frequency."""
     training_gate_min_loss_decrease: Annotated[float, Field(validation_alias="TRAINING_GATE_MIN_LOSS_DECREASE")] = 0.0
+    """By what share the loss on the train part has to fall."""
     backtest_gate_min_win_rate: Annotated[float, Field(validation_alias="BACKTEST_GATE_MIN_WIN_RATE")] = 0.10
+    """Share of trades that gain."""
     backtest_gate_max_drawdown: Annotated[float, Field(validation_alias="BACKTEST_GATE_MAX_DRAWDOWN")] = 0.40
+    """Deepest fall of the equity from a peak, as a fraction of it."""
     backtest_gate_min_sharpe: Annotated[float, Field(validation_alias="BACKTEST_GATE_MIN_SHARPE")] = -0.5
+    """Annual Sharpe ratio after costs."""
     backtest_gate_min_trades: Annotated[int, Field(validation_alias="BACKTEST_GATE_MIN_TRADES")] = 5
+    """Trades in the backtest part."""
 
     policies: Policies = Policies()
+    """Timeouts and retries, a row an activity."""
 
     @field_validator(
         "training_gate_min_skill",

@@ -25,13 +25,20 @@ class ActivityPolicy(Frozen):
     """How long one attempt may take, how long all of them together, and what is tried again."""
 
     start_to_close: timedelta
+    """One attempt."""
     schedule_to_close: timedelta
+    """All attempts together, with the pauses."""
     heartbeat: timedelta | None = None
+    """Silence after which an attempt counts as dead."""
     first_retry: timedelta = timedelta(seconds=2)
+    """The first pause."""
     backoff: float = Field(2.0, ge=1)
+    """By how much each pause is longer than the one before."""
     longest_retry: timedelta = timedelta(minutes=5)
-    attempts: int = Field(0, ge=0, description="0: as many as fit into schedule_to_close")
+    """The longest pause."""
+    attempts: int = Field(0, ge=0, description="how many at most; 0: as many as fit into schedule_to_close")
     not_retried: tuple[str, ...] = ()
+    """Error types that no further attempt is made after; beside those that each failure names itself."""
 
     def options(self) -> ActivityOptions:
         """The policy in Temporal's words. Work is never abandoned: a cancelled activity is waited for."""
@@ -95,28 +102,36 @@ class Policies(Frozen):
         "and the ledger's sweep frees its place. For who starts a cycle: its execution timeout",
     )
     design: ActivityPolicy = _TURN
+    """A turn of the designer."""
     train: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(hours=4), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5
     )
+    """A training."""
     backtest: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(hours=2), schedule_to_close=AT_ALL, heartbeat=HEARTBEAT, attempts=5
     )
+    """A backtest."""
     withdraw: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(seconds=90), heartbeat=HEARTBEAT, attempts=2
     )
+    """Ending what a cancelled cycle left at a service."""
     assess: ActivityPolicy = _TURN
+    """A turn of the assessor."""
     record: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=30), schedule_to_close=AT_ALL, longest_retry=timedelta(minutes=1)
     )
+    """Writing an ended cycle into the store, and what is read there."""
     ledger: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=10), schedule_to_close=AT_ALL, first_retry=timedelta(seconds=1), attempts=3
     )
+    """Finding, or starting, the budget's ledger."""
     request_cancel: ActivityPolicy = ActivityPolicy(
         start_to_close=timedelta(seconds=10),
         schedule_to_close=timedelta(minutes=10),
         first_retry=timedelta(milliseconds=200),
         longest_retry=timedelta(seconds=5),
     )
+    """Making the request for cancellation of a cycle that was told to end."""
     lost_answers: int = Field(3, ge=0, description="newly funded attempts after answers that were lost, per turn")
 
 
