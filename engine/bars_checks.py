@@ -122,7 +122,11 @@ def _market_hours(before: pd.Series, after: pd.Series, step: timedelta, asset_cl
 
 def _words(span: timedelta) -> str:
     minutes = span.total_seconds() / 60
-    for unit, size in (("days", 1440), ("hours", 60)):
+    for unit, size in (("day", 1440), ("hour", 60)):
         if minutes >= size and (minutes % size == 0 or size == 1440):
-            return f"{minutes / size:g} {unit}"
-    return f"{minutes:g} minutes"
+            return _counted(minutes / size, unit)
+    return _counted(minutes, "minute")
+
+
+def _counted(number: float, unit: str) -> str:
+    return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"
