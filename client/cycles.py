@@ -189,13 +189,17 @@ def _cut_off(status: CycleStatus, description: WorkflowExecutionDescription) -> 
 
 async def only_active(client: Client) -> str:
     """The id of the one active cycle; an error that names them where there are several, or none."""
-    active = await newest_cycles(client, conditions(active=True), 20)
+    active = [cycle.cycle_id for cycle in await newest_cycles(client, conditions(active=True), 20)]
+    if len(active) > 1:
+        # The list may be a moment behind, and one that was just refused runs on until it is recorded.
+        told = await asyncio.gather(*(describe(client.get_workflow_handle(cycle_id)) for cycle_id in active))
+        running = [each for each in told if each and each.status is WorkflowExecutionStatus.RUNNING]
+        active = [each.id for each in running if outcome_of(each) is None]
     if len(active) == 1:
-        return active[0].cycle_id
+        return active[0]
     if not active:
         raise usage("no research cycle is active", "`research list` shows the ended ones")
-    names = ", ".join(cycle.cycle_id for cycle in active)
-    raise usage(f"{len(active)} cycles are active: {names}", "name the one you mean")
+    raise usage(f"{len(active)} cycles are active: {', '.join(active)}", "name the one you mean")
 
 
 async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[CycleStatus | None, bool]:

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from typer import Context, Exit
+from typer import Exit
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -123,16 +124,14 @@ def fault_of(typed: Typed) -> str | None:
     return None
 
 
-def _parse(words: list[str]) -> None:
-    command, name, parent = command_tree(), "research", None
-    while True:
-        context: Context = command.make_context(name, list(words), parent=parent, obj=Invocation())
-        rest = [*context._protected_args, *context.args]
-        if not isinstance(command, TyperGroup) or not rest:
-            return
-        found, chosen, words = command.resolve_command(context, rest)
-        assert chosen is not None
-        command, name, parent = chosen, str(found), context
+def _parse(words: list[str], command: Any = None, name: str = "research", parent: Any = None) -> None:
+    """As the parser itself goes from command to subcommand."""
+    command = command or command_tree()
+    context = command.make_context(name, list(words), parent=parent, obj=Invocation())
+    rest = [*context._protected_args, *context.args]
+    if isinstance(command, TyperGroup) and rest:
+        found, chosen, left = command.resolve_command(context, rest)
+        _parse(left, chosen, str(found), context)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
@@ -252,7 +251,7 @@ def steps(page: str) -> list[Step]:
             command = line.removeprefix("$ ")
             code = re.search(r"# exit code (\d+)$", command)
             if "<<'EOF'" in command:
-                command += "\n" + "\n".join(iter(lambda rest=lines: next(rest), "EOF")) + "\nEOF"
+                command = "\n".join([command, *takewhile(lambda each: each != "EOF", lines), "EOF"])
             found.append(Step(command, int(code[1]) if code else 0, []))
     return found
 
