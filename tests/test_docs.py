@@ -28,6 +28,7 @@ from domain.errors import COSTS_NOTHING, ErrorCode
 from domain.ledger import Refusal
 from settings import PROJECT
 
+TREE = command_tree()
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md")), PROJECT / "temporal-dev" / "README.md"]
 NEWCOMERS = ("getting-started.md", "your-data.md")
 PATIENCE = 120.0
@@ -126,7 +127,7 @@ def fault_of(typed: Typed) -> str | None:
 
 def _parse(words: list[str], command: Any = None, name: str = "research", parent: Any = None) -> None:
     """As the parser itself goes from command to subcommand."""
-    command = command or command_tree()
+    command = command or TREE
     context = command.make_context(name, list(words), parent=parent, obj=Invocation())
     rest = [*context._protected_args, *context.args]
     if isinstance(command, TyperGroup) and rest:
