@@ -125,25 +125,15 @@ def cancel(
     """End a cycle in the phase where it is; without an id, the only active one."""
     from rich.text import Text
 
-    from client.cycles import talk
-    from client.views import Cancelled
-    from domain.cycle import Outcome
+    from client.cycles import came_to, talk
 
     call = invocation(ctx)
     cycle_id, found, ended = talk(_cancel(call.settings(), cycle, reason))
-    outcome = found.outcome if found else None
+    answer = came_to(cycle_id, found, ended)
     waits = f"it waits for {found.waiting_for}" if found and found.waiting_for and not ended else ""
-    if found and outcome and outcome is not Outcome.CANCELLED:
-        raise CommandError(
-            ExitCode.FAILED,
-            "not_cancellable",
-            f"the cancel came too late: {cycle_id} has ended as {outcome.value}" + (f"; {waits}" if waits else ""),
-            f"`research show {cycle_id}` tells how",
-        )
-    answer = Cancelled(cycle_id=cycle_id, ended=ended, stopped_in=found.stopped_in if found else None)
     if found is None and ended:
         told = f"{cycle_id} has ended, and no worker tells how; `research show {cycle_id}` tells what is recorded"
-    elif found is None or outcome is None:
+    elif found is None or found.outcome is None:
         told = f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends"
     else:
         phase = f" in {found.stopped_in.value}" if found.stopped_in else ""
@@ -155,24 +145,10 @@ def cancel(
 
 
 async def _status(settings: "Settings", cycle: str | None) -> "StatusView":
-    import asyncio
+    from client.cycles import reach
+    from client.overview import overview
 
-    from client import cycles
-    from client.budget import budget_status
-    from client.looks import look_at
-    from client.views import StatusView
-    from client.visibility import conditions, newest_cycles
-
-    client = await cycles.reach(settings)
-    if cycle:
-        found = [await look_at(client, settings, cycle)()]
-    else:
-        active = await newest_cycles(client, conditions(active=True), 1000)
-        found = await asyncio.gather(*(look_at(client, settings, one.cycle_id)() for one in active))
-    running = [one for one in found if one.cycle.outcome is None]
-    shown = found if cycle else running
-    word = "active" if running else "ended" if shown else "idle"
-    return StatusView(status=word, cycles=tuple(shown), budget=await budget_status(client))
+    return await overview(await reach(settings), settings, cycle)
 
 
 async def _show(settings: "Settings", cycle: str) -> "CycleView":
