@@ -6,7 +6,7 @@ All workers serve the same values, so they are aggregated by max. What could not
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,11 +30,13 @@ log = logging.getLogger("metrics")
 
 
 class Readings(Collector):
-    """For a registry: reads on this loop, from the thread that serves the page. scope: of the budget."""
+    """For a registry: reads on this loop, from the thread that serves the page. scope: of the budget. Without a client,
+    where no server answered, nothing can be read.
+    """
 
     def __init__(
         self,
-        client: Client,
+        client: Client | None,
         loop: asyncio.AbstractEventLoop,
         scope: str | None = None,
         patience: float = PATIENCE,
@@ -64,8 +66,14 @@ class Readings(Collector):
         return []
 
     def _read(self) -> tuple[BudgetStatus | None, dict[Phase, int] | None]:
+        client = self._client
+        if client is None:
+            return None, None
+
         async def both() -> tuple[BudgetStatus | None, dict[Phase, int] | None]:
-            return await asyncio.gather(self._tried("ledger", self._budget), self._tried("cycles", self._cycles))
+            return await asyncio.gather(
+                self._tried("ledger", self._budget(client)), self._tried("cycles", self._cycles(client))
+            )
 
         reading = both()
         try:
@@ -79,23 +87,23 @@ class Readings(Collector):
             asked.cancel()  # which the loop does: the coroutine is not this thread's to close
             return None, None
 
-    async def _tried(self, source: str, read: Callable[[], Awaitable[T]]) -> T | None:
+    async def _tried(self, source: str, reading: Awaitable[T]) -> T | None:
         try:
             async with asyncio.timeout(self._patience):
-                return await read()
+                return await reading
         except Exception as error:
             log.warning("the %s could not be read for the metrics: %s", source, str(error) or type(error).__name__)
             return None
 
-    async def _budget(self) -> BudgetStatus:
-        handle = self._client.get_workflow_handle(budget_workflow_id(self._scope))
+    async def _budget(self, client: Client) -> BudgetStatus:
+        handle = client.get_workflow_handle(budget_workflow_id(self._scope))
         status: BudgetStatus = await handle.query("status", result_type=BudgetStatus)
         return status
 
-    async def _cycles(self) -> dict[Phase, int]:
+    async def _cycles(self, client: Client) -> dict[Phase, int]:
         async def count(phase: Phase) -> int:
             running = f"WorkflowType = '{CYCLE_WORKFLOW}' AND ExecutionStatus = 'Running' AND Phase = '{phase.value}'"
-            return (await self._client.count_workflows(running)).count
+            return (await client.count_workflows(running)).count
 
         counts = await asyncio.gather(*map(count, Phase))
         return dict(zip(Phase, counts, strict=True))
