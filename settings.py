@@ -40,7 +40,7 @@ LONGEST_KEY_FILE = 10_000
 
 
 SHORTEST_TOKEN, LONGEST_TOKEN = 16, 1_000
-MAKE_A_TOKEN = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def _is_address(value: str) -> bool:
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         if not all("!" <= character <= "~" for character in token):
             raise _refused("it has characters that cannot be sent: a token is ASCII on one line, without spaces")
         if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN:
-            raise _refused(f"a token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} characters: {MAKE_A_TOKEN} makes one")
+            raise _refused(f"a token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} characters: {TO_MAKE_ONE} makes one")
         return value
 
     @field_validator("metrics_address")

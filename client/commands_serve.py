@@ -30,15 +30,12 @@ def serve(
     """
     from client.cycles import talk
     from client.serve import until_told
-    from observability import logging as logs
 
     call = invocation(ctx)
     settings = call.settings(serve_token_file=token_file)
     set_host, _, set_port = settings.serve_address.rpartition(":")
     token = settings.serve_token_file if token_file else settings.face_token
     at = (host or set_host).strip("[]"), int(set_port) if port is None else port
-    logs.configure()
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # else lines about its own process
     talk(until_told(settings, *at, token, lambda address: _told(call, address)))
     call.screen.note("stopped; cycles go on")
     return ExitCode.OK
@@ -48,7 +45,10 @@ def _told(call: Invocation, address: "FaceAddress") -> None:
     from rich.text import Text
 
     from client.output import print_line
+    from observability import logging as logs
 
+    logs.configure()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # else lines about its own process
     if call.screen.is_text:
         call.screen.show(address, Text(f"serving on {address.address}; Ctrl-C stops it"))
     else:

@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client import description
@@ -127,6 +128,10 @@ async def start_cycle(
                 "admission", start_workflow_operation=operation, result_type=Admission
             )
             handle = await operation.workflow_handle()
+    except WorkflowAlreadyStartedError:
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await operation.workflow_handle()  # It holds the error too, and complains where nobody asks it.
+        raise
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise CommandError(
             ExitCode.NO_TEMPORAL_OR_WORKER,

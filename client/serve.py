@@ -17,7 +17,7 @@ from client.serve_app import LOOKING, House, face
 from client.serve_guard import BODY_PATIENCE, Guard, is_loopback
 from client.serve_metrics import HttpMetrics, Measured
 from domain.results import Frozen
-from settings import MAKE_A_TOKEN, Settings
+from settings import TO_MAKE_ONE, Settings
 
 HEAD_PATIENCE = 10.0
 """Seconds in which the head of a request has to come, once its connection is open or its first byte is here."""
@@ -87,7 +87,7 @@ def require_token(host: str, token: SecretStr | None) -> None:
             ExitCode.CONFIGURATION,
             "token_required",
             f"whoever reaches {host} could start and end cycles: beyond 127.0.0.1 a token is needed, and none is set",
-            f"make one with `{MAKE_A_TOKEN}`, then set RESEARCH_SERVE_TOKEN to it, or name its file with --token-file",
+            f"make one with `{TO_MAKE_ONE}`, then set RESEARCH_SERVE_TOKEN to it, or name its file with --token-file",
         )
 
 

@@ -2,22 +2,25 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    Metric,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.client import Client
 
 from observability.names import PREFIX
-from observability.readings import Readings
+from observability.readings import Readings, success
 
 UNKNOWN = "unknown"
 """The route of every path that there is not: what a client makes up must not become a label."""
@@ -76,12 +79,19 @@ class Measured:
             self.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
 
 
+class _Unread(Collector):
+    """Where no server answers: that nothing could be read."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield success(ledger=False, cycles=False)
+
+
 async def page(registry: CollectorRegistry, client: Client | None) -> bytes:
     """The page, in Prometheus' text format. client: to read the ledger and the active cycles with; without one their
     `scrape_success` is 0.
     """
     read = CollectorRegistry()
-    read.register(Readings(client, asyncio.get_running_loop()))
+    read.register(Readings(client, asyncio.get_running_loop()) if client else _Unread())
     ours, theirs = await asyncio.gather(*(asyncio.to_thread(generate_latest, each) for each in (registry, read)))
     return ours + theirs
 

@@ -6,7 +6,7 @@ All workers serve the same values, so they are aggregated by max. What could not
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,13 +30,11 @@ log = logging.getLogger("metrics")
 
 
 class Readings(Collector):
-    """For a registry: reads on this loop, from the thread that serves the page. scope: of the budget. Without a client,
-    where no server answered, nothing can be read.
-    """
+    """For a registry: reads on this loop, from the thread that serves the page. scope: of the budget."""
 
     def __init__(
         self,
-        client: Client | None,
+        client: Client,
         loop: asyncio.AbstractEventLoop,
         scope: str | None = None,
         patience: float = PATIENCE,
@@ -49,10 +47,7 @@ class Readings(Collector):
     def collect(self) -> Iterator[Metric]:
         """The gauges, as of now."""
         budget, cycles = self._read()
-        success = _gauge("scrape_success", "Whether the gauges of this source could be read at this scrape.", "source")
-        success.add_metric(["ledger"], float(budget is not None))
-        success.add_metric(["cycles"], float(cycles is not None))
-        yield success
+        yield success(ledger=budget is not None, cycles=cycles is not None)
         if budget is not None:
             yield from _of_budget(budget)
         if cycles is not None:
@@ -66,14 +61,8 @@ class Readings(Collector):
         return []
 
     def _read(self) -> tuple[BudgetStatus | None, dict[Phase, int] | None]:
-        client = self._client
-        if client is None:
-            return None, None
-
         async def both() -> tuple[BudgetStatus | None, dict[Phase, int] | None]:
-            return await asyncio.gather(
-                self._tried("ledger", self._budget(client)), self._tried("cycles", self._cycles(client))
-            )
+            return await asyncio.gather(self._tried("ledger", self._budget), self._tried("cycles", self._cycles))
 
         reading = both()
         try:
@@ -87,26 +76,34 @@ class Readings(Collector):
             asked.cancel()  # which the loop does: the coroutine is not this thread's to close
             return None, None
 
-    async def _tried(self, source: str, reading: Awaitable[T]) -> T | None:
+    async def _tried(self, source: str, read: Callable[[], Awaitable[T]]) -> T | None:
         try:
             async with asyncio.timeout(self._patience):
-                return await reading
+                return await read()
         except Exception as error:
             log.warning("the %s could not be read for the metrics: %s", source, str(error) or type(error).__name__)
             return None
 
-    async def _budget(self, client: Client) -> BudgetStatus:
-        handle = client.get_workflow_handle(budget_workflow_id(self._scope))
+    async def _budget(self) -> BudgetStatus:
+        handle = self._client.get_workflow_handle(budget_workflow_id(self._scope))
         status: BudgetStatus = await handle.query("status", result_type=BudgetStatus)
         return status
 
-    async def _cycles(self, client: Client) -> dict[Phase, int]:
+    async def _cycles(self) -> dict[Phase, int]:
         async def count(phase: Phase) -> int:
             running = f"WorkflowType = '{CYCLE_WORKFLOW}' AND ExecutionStatus = 'Running' AND Phase = '{phase.value}'"
-            return (await client.count_workflows(running)).count
+            return (await self._client.count_workflows(running)).count
 
         counts = await asyncio.gather(*map(count, Phase))
         return dict(zip(Phase, counts, strict=True))
+
+
+def success(*, ledger: bool, cycles: bool) -> Metric:
+    """What could be read at this scrape."""
+    told = _gauge("scrape_success", "Whether the gauges of this source could be read at this scrape.", "source")
+    told.add_metric(["ledger"], float(ledger))
+    told.add_metric(["cycles"], float(cycles))
+    return told
 
 
 def _of_budget(status: BudgetStatus) -> Iterator[Metric]:
