@@ -26,7 +26,7 @@ CHECKS = (
 async def test_every_answer_is_one_that_the_description_names(
     face: httpx.AsyncClient, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    examples = "100" if request.config.getoption("--chaos") else "4"
+    examples = "100" if request.config.getoption("--chaos") else "2"
     # The one place is taken: what the requests start is refused, or waits in the queue until it is cancelled.
     await face.post("/agent/trigger", json={"designer": "offline", "strategy": STRATEGY})
 
