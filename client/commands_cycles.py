@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from client.exits import CommandError, ExitCode, usage
+from client.exits import ExitCode, usage
 from client.invocation import Invocation, invocation
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from client.commands_start import Timeframe
 from client.render_cycle import step_of
 from client.views import CycleView, StatusView
 from domain.cycle import MAX_BRIEF, MAX_REASON, Phase
@@ -23,8 +24,6 @@ TEXT_PATTERN = r"^[^\x00]*$"
 
 CYCLE_PATTERN = r"^[A-Za-z0-9._:+-]+$"
 KEY_PATTERN = r"^[!-~]+$"
-
-Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"]
 
 
 class _Asked(BaseModel):

@@ -65,7 +65,9 @@ def asked(settings: Settings, body: Trigger) -> CycleRequest:
 def _strategy(settings: Settings, named: str) -> StrategyText:
     """By its name in the strategies' folder, or what the text says. What is no name is never looked for on the disk."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", named):
-        return parse_strategy(named.encode(), "strategy", "correct the text; docs of the grammar: `research strategy`")
+        return parse_strategy(
+            named.encode(), "strategy", "correct it; `research strategy validate FILE` checks it in a file"
+        )
     kept = kept_strategy(settings, named)
     return parse_strategy(kept.text.encode(), kept.reference.path, f"`research strategy show {named}` shows the file")
 
