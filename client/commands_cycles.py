@@ -145,10 +145,24 @@ def cancel(
 
 
 async def _status(settings: "Settings", cycle: str | None) -> "StatusView":
-    from client.cycles import reach
-    from client.overview import overview
+    import asyncio
 
-    return await overview(await reach(settings), settings, cycle)
+    from client import cycles
+    from client.budget import budget_status
+    from client.looks import look_at
+    from client.views import StatusView
+    from client.visibility import conditions, newest_cycles
+
+    client = await cycles.reach(settings)
+    if cycle:
+        found = [await look_at(client, settings, cycle)()]
+    else:
+        active = await newest_cycles(client, conditions(active=True), 1000)
+        found = await asyncio.gather(*(look_at(client, settings, one.cycle_id)() for one in active))
+    running = [one for one in found if one.cycle.outcome is None]
+    shown = found if cycle else running
+    word = "active" if running else "ended" if shown else "idle"
+    return StatusView(status=word, cycles=tuple(shown), budget=await budget_status(client))
 
 
 async def _show(settings: "Settings", cycle: str) -> "CycleView":

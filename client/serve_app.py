@@ -20,13 +20,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.budget import require_status
+from client.connection import Unreachable
 from client.cycles import came_to, cancel_cycle, reach, unanswered
 from client.exits import CommandError, ExitCode
-from client.overview import overview
 from client.serve_bodies import (
     CYCLE_PATTERN,
     KEY_PATTERN,
@@ -50,13 +50,17 @@ from client.serve_errors import (
     on_research_error,
 )
 from client.serve_metrics import page
+from client.serve_status import status
 from client.serve_trigger import asked, trigger
 from domain.errors import ResearchError
 from settings import Settings
 
 CHECKING = timedelta(seconds=2)
-LOOKING, CANCELLING, TRIGGERING = 15.0, 30.0, 60.0
-"""Seconds that an answer may take. A start waits for a worker to poll, and then for the ledger."""
+LOOKING = 15.0
+"""Seconds that an answer may take."""
+
+CANCELLING, TRIGGERING = 2, 4
+"""How many times as long these may: a cancel waits for the cycle's end, a start for a worker and then the ledger."""
 
 
 @dataclass
@@ -68,17 +72,20 @@ class House:
     _client: Client | None = field(default=None, init=False)
 
     @asynccontextmanager
-    async def asking(self, seconds: float) -> AsyncIterator[Client]:
-        """A client of a server that answers, for so long at most. What the server does not do is a CommandError."""
+    async def asking(self, times: int = 1) -> AsyncIterator[Client]:
+        """A client of a server that answers, for so many times as long as looking may take. What the server does not do
+        is a CommandError.
+        """
+        seconds = self.looking * times
         try:
             async with asyncio.timeout(seconds):
                 yield await self.client()
-        except TimeoutError as error:
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise CommandError(
                 ExitCode.NO_TEMPORAL_OR_WORKER,
                 "timed_out",
                 f"the Temporal server or a worker has not answered within {seconds:g} s",
-                "ask again; `research doctor` tells what is not there",
+                "ask again, a start with its Idempotency-Key; `research doctor` tells what is not there",
             ) from error
         except RPCError as error:
             raise unanswered(error) from error
@@ -87,7 +94,11 @@ class House:
         """A client of a server that has just answered. Raises the error of exit code 6."""
         if self._client is None or not await _answers(self._client):
             self._client = None
-            self._client = await reach(self.settings)
+            try:
+                self._client = await reach(self.settings)
+            except RuntimeError as error:
+                # It has gone between the two calls that a connection takes.
+                raise Unreachable(f"the Temporal server has just gone: {error}", "ask again") from error
         return self._client
 
 
@@ -168,13 +179,13 @@ def _agent(app: FastAPI, house: House, registry: CollectorRegistry, with_token: 
     @app.get("/agent/status", dependencies=guarded, responses=_errors(with_token))
     async def get_status() -> AgentStatus:
         """The active cycle, and the day's budget."""
-        async with house.asking(house.looking) as client:
-            return AgentStatus.of(await overview(client, house.settings))
+        async with house.asking() as client:
+            return await status(client, house.settings)
 
     @app.get("/agent/budget", dependencies=guarded, responses=_errors(with_token))
     async def get_budget() -> Budget:
         """The day's budget."""
-        async with house.asking(house.looking) as client:
+        async with house.asking() as client:
             return Budget(data=await require_status(client))
 
     @app.delete(

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from client.commands_start import Timeframe
 from client.render_cycle import step_of
-from client.views import CycleView, StatusView
+from client.views import CycleView
 from domain.cycle import MAX_BRIEF, MAX_REASON, Phase
 from domain.gates import GateThresholds
 from domain.ledger import BudgetStatus
@@ -154,20 +154,19 @@ class Operation(Frozen):
 
 
 class AgentStatus(Frozen):
-    """operation: the newest active cycle, None while there is none. budget: None while no ledger runs."""
+    """operation: the cycle that was admitted last, else the first in the queue; None while there is none. budget: None
+    while no ledger runs.
+    """
 
     status: Literal["idle", "active"]
     operation: Operation | None
     budget: BudgetStatus | None
 
     @classmethod
-    def of(cls, found: StatusView) -> "AgentStatus":
-        """Of the status screen."""
-        newest = found.cycles[0] if found.cycles else None
+    def of(cls, active: CycleView | None, budget: BudgetStatus | None) -> "AgentStatus":
+        """Of the view of the cycle that is told."""
         return cls(
-            status="active" if newest else "idle",
-            operation=operation_of(newest) if newest else None,
-            budget=found.budget,
+            status="active" if active else "idle", operation=operation_of(active) if active else None, budget=budget
         )
 
 

@@ -83,7 +83,7 @@ async def trigger(client: Client, settings: Settings, request: CycleRequest, bod
     if key is None:
         started = await start_cycle(client, settings, request)
         return _told(started.cycle_id, started.admission)
-    cycle_id, sha256 = id_of(key), _sha256(body)
+    cycle_id, sha256 = id_of(key), sha256_of(body)
     admission = await _earlier(client, settings, cycle_id, sha256)
     if admission is None:
         try:
@@ -99,7 +99,7 @@ def id_of(key: str) -> str:
     return f"cycle-key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
 
-def _sha256(body: Trigger) -> str:
+def sha256_of(body: Trigger) -> str:
     """Of what the body says, however it is written; a field at its default says nothing."""
     return hashlib.sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 

@@ -1,13 +1,18 @@
 """A face whose server is gone, silent, or without a worker: each request ends, in words, and with when to ask again."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
+from client.cycles import cycle_input
 from client.serve import serving
+from client.serve_bodies import Trigger
+from client.serve_trigger import BODY_IN_MEMO, id_of, sha256_of
+from domain.cycle import CYCLE_WORKFLOW, CycleRequest, DesignerKind
 
 from .conftest import House, asking
 
@@ -107,3 +112,21 @@ async def test_without_a_worker_nothing_is_started(house: House, monkeypatch: py
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_worker")
     assert "nothing was started" in answer.json()["error"]["message"]
     assert "research worker" in answer.json()["error"]["next"]
+
+
+async def test_a_start_that_no_worker_hears_ends_and_its_key_still_names_it(house: House) -> None:
+    body, key = Trigger(designer="offline"), uuid.uuid4().hex
+    request = CycleRequest(symbol="EURUSD", timeframe="1h", designer=DesignerKind.OFFLINE)
+    started = await house.client.start_workflow(
+        CYCLE_WORKFLOW,
+        cycle_input(house.settings, request),
+        id=id_of(key),
+        task_queue="nobody-home",
+        memo={BODY_IN_MEMO: sha256_of(body)},
+    )
+    async with serving(house.settings, "127.0.0.1", 0, looking=0.2) as at, asking(at.address) as ask:
+        answer = await ask.post("/agent/trigger", json={"designer": "offline"}, headers={"Idempotency-Key": key})
+    await started.terminate()
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "timed_out")
+    assert "Idempotency-Key" in answer.json()["error"]["next"]

@@ -80,6 +80,19 @@ async def test_a_saved_strategy_is_taken_by_its_name(face: httpx.AsyncClient) ->
     assert status["operation"]["id"] == started.json()["data"]["operation_id"]
 
 
+@pytest.mark.usefixtures("cancelled")
+async def test_the_one_that_works_is_told_and_not_those_that_wait_behind_it(face: httpx.AsyncClient) -> None:
+    works = (await face.post("/agent/trigger", json=START)).json()["data"]["operation_id"]
+    waits = (await face.post("/agent/trigger", json={**START, "queue": True})).json()["data"]["operation_id"]
+    first = (await face.get("/agent/status")).json()
+    await face.delete(f"/agent/cancel/{works}")
+    second = (await face.get("/agent/status")).json()
+
+    assert first["operation"]["id"] == works
+    assert [one["cycle_id"] for one in first["budget"]["waiting"]] == [waits]
+    assert second["operation"]["id"] == waits
+
+
 @pytest.fixture
 async def no_tokens(house: House) -> AsyncIterator[None]:
     """A day that allows no token."""
