@@ -39,6 +39,15 @@ LONGEST_KEY_FILE = 10_000
 """Bytes. A longer file is not one that holds a key."""
 
 
+SHORTEST_TOKEN, LONGEST_TOKEN = 16, 1_000
+TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+
+
+def _is_address(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) <= 65535
+
+
 def _content(file: object) -> object:
     """What stands in the file of that name, without the blanks around it; never repeated in an error."""
     if not isinstance(file, str | Path):
@@ -133,6 +142,12 @@ class Settings(BaseSettings):
     """Where links to the Web UI lead; without it to the one of `research dev`, and else there are none."""
     metrics_address: str | None = "127.0.0.1:9464"
     """Where a worker serves its metrics, host:port, or `off`."""
+    serve_address: str = "127.0.0.1:8765"
+    """Where `research serve` listens, host:port."""
+    serve_token: SecretStr | None = None
+    """What callers of `research serve` have to show; needed where it listens beyond this machine."""
+    serve_token_file: Annotated[SecretStr | None, BeforeValidator(_content)] = None
+    """A file that holds that token, instead."""
     trace_ui: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None
     """Where `research show` finds traces; `{trace_id}` in it stands for the trace."""
 
@@ -228,15 +243,35 @@ class Settings(BaseSettings):
             raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
         return value
 
+    @field_validator("serve_token", "serve_token_file")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        """Told here, by the setting's name, and never repeated."""
+        if value is None:
+            return None
+        token = value.get_secret_value()
+        if not all("!" <= character <= "~" for character in token):
+            raise _refused("it has characters that cannot be sent: a token is ASCII on one line, without spaces")
+        if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN:
+            raise _refused(f"a token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} characters: {TO_MAKE_ONE} makes one")
+        return value
+
     @field_validator("metrics_address")
     @classmethod
     def _listening(cls, value: str | None) -> str | None:
         """host:port, or None for `off`."""
         if value is None or value.strip().lower() == "off":
             return None
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
+        if not _is_address(value):
             raise _refused("write host:port, as in 127.0.0.1:9464, or `off`")
+        return value
+
+    @field_validator("serve_address")
+    @classmethod
+    def _serving(cls, value: str) -> str:
+        """host:port; the port 0 is any that is free."""
+        if not _is_address(value):
+            raise _refused("write host:port, as in 127.0.0.1:8765")
         return value
 
     @field_validator("anthropic_base_url")
@@ -306,6 +341,11 @@ class Settings(BaseSettings):
     def claude_key(self) -> SecretStr | None:
         """The key for Claude: the one that is set, else the one in the file that is named."""
         return self.anthropic_api_key or self.anthropic_api_key_file
+
+    @property
+    def face_token(self) -> SecretStr | None:
+        """What the HTTP face asks for: the token that is set, else the one in the file that is named."""
+        return self.serve_token or self.serve_token_file
 
     @property
     def backend(self) -> str:

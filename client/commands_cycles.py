@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from client.exits import CommandError, ExitCode, usage
+from client.exits import ExitCode, usage
 from client.invocation import Invocation, invocation
 
 if TYPE_CHECKING:
@@ -125,25 +125,15 @@ def cancel(
     """End a cycle in the phase where it is; without an id, the only active one."""
     from rich.text import Text
 
-    from client.cycles import talk
-    from client.views import Cancelled
-    from domain.cycle import Outcome
+    from client.cycles import came_to, talk
 
     call = invocation(ctx)
     cycle_id, found, ended = talk(_cancel(call.settings(), cycle, reason))
-    outcome = found.outcome if found else None
+    answer = came_to(cycle_id, found, ended)
     waits = f"it waits for {found.waiting_for}" if found and found.waiting_for and not ended else ""
-    if found and outcome and outcome is not Outcome.CANCELLED:
-        raise CommandError(
-            ExitCode.FAILED,
-            "not_cancellable",
-            f"the cancel came too late: {cycle_id} has ended as {outcome.value}" + (f"; {waits}" if waits else ""),
-            f"`research show {cycle_id}` tells how",
-        )
-    answer = Cancelled(cycle_id=cycle_id, ended=ended, stopped_in=found.stopped_in if found else None)
     if found is None and ended:
         told = f"{cycle_id} has ended, and no worker tells how; `research show {cycle_id}` tells what is recorded"
-    elif found is None or outcome is None:
+    elif found is None or found.outcome is None:
         told = f"{cycle_id} is being cancelled; `research status {cycle_id}` shows when it ends"
     else:
         phase = f" in {found.stopped_in.value}" if found.stopped_in else ""

@@ -11,10 +11,7 @@ from client.commands_start import (
     SetOption,
     TimeoutOption,
     WaitOption,
-    choose_designer,
-    choose_model,
     start_request,
-    thresholds_with,
 )
 from client.exits import CommandError, ExitCode, usage
 from client.invocation import invocation
@@ -52,6 +49,7 @@ def fork(
 
     It is asked what the other was asked, but for what the options change. Ends as `research start` does.
     """
+    from client.asked import choose_designer, choose_model, thresholds_with
     from client.cycles import talk
     from domain.cycle import CycleRequest, DesignerKind, Fork, OnBudgetExhausted, Phase
     from domain.errors import ResearchError

@@ -19,9 +19,6 @@ from client.commands_start import (
     StrategyOption,
     SymbolOption,
     TimeframeOption,
-    choose_designer,
-    choose_model,
-    request_from,
 )
 from client.exits import ExitCode, usage
 from client.invocation import invocation
@@ -96,7 +93,9 @@ def create(
     budget as any other. While one still goes on, the next is skipped.
     """
     from client import schedules
+    from client.asked import choose_designer, choose_model, request_from, thresholds_with
     from client.namespace import is_polled
+    from client.strategy_files import read_strategy
     from client.timing import timing_from
     from domain.cycle import OnBudgetExhausted
 
@@ -118,12 +117,12 @@ def create(
         timeframe=timeframe,
         designer=(chosen := choose_designer(designer, key_is_set=settings.claude_key is not None)),
         model=choose_model(model, chosen, call.screen.note),
-        strategy=strategy,
+        strategy=read_strategy(strategy) if strategy else None,
         seed=seed,
         queue=queue,
         on_budget_exhausted=OnBudgetExhausted(on_budget_exhausted),
         memory=memory,
-        overrides=set_ or [],
+        thresholds=thresholds_with(settings.thresholds, set_ or []),
         tell=call.screen.note,
     )
 

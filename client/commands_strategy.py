@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from client.exits import ExitCode, usage
+from client.exits import ExitCode
 from client.invocation import invocation
 
 strategy_app = typer.Typer(
@@ -52,21 +52,12 @@ def show_strategy(
     ctx: typer.Context, name: Annotated[str, typer.Argument(help="The strategy's name, as listed.")]
 ) -> ExitCode:
     """A kept strategy's text."""
-    from difflib import get_close_matches
-
     from rich.text import Text
 
     from client.render_values import clean
-    from client.strategy_files import KeptStrategy
-    from store.strategies import StrategyFiles
+    from client.strategy_files import kept_strategy
 
     call = invocation(ctx)
-    files = StrategyFiles(call.settings().strategies)
-    known = {reference.name: reference for reference in files.list()}
-    if name not in known:
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        raise usage(f"there is no strategy {name[:80]!r}{hint}", "`research strategy list` shows their names")
-    text = files.read(known[name])
-    call.screen.show(KeptStrategy(reference=known[name], text=text), Text(clean(text.rstrip("\n"))))
+    kept = kept_strategy(call.settings(), name)
+    call.screen.show(kept, Text(clean(kept.text.rstrip("\n"))))
     return ExitCode.OK

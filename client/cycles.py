@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client import description
@@ -26,7 +27,7 @@ from client.exits import CommandError, ExitCode, usage
 from client.namespace import is_polled
 from client.pending import Live, pending_work
 from client.traced import traced_start
-from client.views import Started
+from client.views import Cancelled, Started
 from client.visibility import CUT_OFF, conditions, describe, newest_cycles, outcome_of
 from domain.cycle import CYCLE_WORKFLOW, Admission, CycleRequest, CycleStatus, DesignerKind, Outcome
 from domain.errors import ResearchError
@@ -42,6 +43,8 @@ WORKER_PATIENCE = 15.0
 ADMISSION_PATIENCE = 30.0
 CANCEL_PATIENCE = 15.0
 NEXT_WORKER = "start one with `research worker`, or everything on this machine with `research dev`"
+
+NO_MEMO: Mapping[str, str | int] = {}
 
 Result = TypeVar("Result")
 
@@ -70,12 +73,17 @@ def talk(conversation: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(conversation)
     except RPCError as error:
-        raise CommandError(
-            ExitCode.NO_TEMPORAL_OR_WORKER,
-            "temporal_error",
-            f"the Temporal server refused or did not answer: {error.message or error.status.name}",
-            "try again; if it stays, look at the server's log",
-        ) from error
+        raise unanswered(error) from error
+
+
+def unanswered(error: RPCError) -> CommandError:
+    """The error for what the server did not do."""
+    return CommandError(
+        ExitCode.NO_TEMPORAL_OR_WORKER,
+        "temporal_error",
+        f"the Temporal server refused or did not answer: {error.message or error.status.name}",
+        "try again; if it stays, look at the server's log",
+    )
 
 
 async def reach(settings: Settings) -> Client:
@@ -88,10 +96,20 @@ def new_cycle_id(now: datetime) -> str:
     return f"cycle-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-async def start_cycle(client: Client, settings: Settings, request: CycleRequest) -> Started:
-    """Start a cycle and learn its admission in one message. Nothing is started while no worker polls."""
+async def start_cycle(
+    client: Client,
+    settings: Settings,
+    request: CycleRequest,
+    cycle_id: str | None = None,
+    memo: Mapping[str, str | int] = NO_MEMO,
+) -> Started:
+    """Start a cycle and learn its admission in one message. Nothing is started while no worker polls.
+
+    cycle_id: its id, by default a new one; WorkflowAlreadyStartedError where there is or was a cycle of that id.
+    memo: what its description is to tell beside the usual.
+    """
     await require_worker(client, settings.task_queue)
-    cycle_id = new_cycle_id(datetime.now(UTC))
+    cycle_id = cycle_id or new_cycle_id(datetime.now(UTC))
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         CYCLE_WORKFLOW,
         cycle_input(settings, request),
@@ -102,7 +120,7 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
         execution_timeout=settings.policies.life,
         static_summary=description.summary(request),
         static_details=description.details(request),
-        memo=description.memo(request),
+        memo={**description.memo(request), **memo},
     )
     try:
         async with traced_start(), asyncio.timeout(ADMISSION_PATIENCE):
@@ -110,6 +128,10 @@ async def start_cycle(client: Client, settings: Settings, request: CycleRequest)
                 "admission", start_workflow_operation=operation, result_type=Admission
             )
             handle = await operation.workflow_handle()
+    except WorkflowAlreadyStartedError:
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await operation.workflow_handle()  # It holds the error too, and complains where nobody asks it.
+        raise
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise CommandError(
             ExitCode.NO_TEMPORAL_OR_WORKER,
@@ -228,6 +250,20 @@ async def cancel_cycle(client: Client, cycle_id: str, reason: str) -> tuple[Cycl
     with contextlib.suppress(CommandError):
         return await _ask(pinned), ended
     return None, ended
+
+
+def came_to(cycle_id: str, found: CycleStatus | None, ended: bool) -> Cancelled:
+    """What the cancel came to, of cancel_cycle's answer. An error where it was too late: the cycle ended otherwise."""
+    outcome = found.outcome if found else None
+    if found and outcome and outcome is not Outcome.CANCELLED:
+        waits = f"; it waits for {found.waiting_for}" if found.waiting_for and not ended else ""
+        raise CommandError(
+            ExitCode.FAILED,
+            "not_cancellable",
+            f"the cancel came too late: {cycle_id} has ended as {outcome.value}{waits}",
+            f"`research show {cycle_id}` tells how",
+        )
+    return Cancelled(cycle_id=cycle_id, ended=ended, stopped_in=found.stopped_in if found else None)
 
 
 def _not_cancellable(cycle_id: str, description: WorkflowExecutionDescription) -> CommandError:

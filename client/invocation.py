@@ -36,12 +36,16 @@ class Invocation:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def settings(self) -> "Settings":
-        """The settings that hold for this call. A value that does not fit is a configuration error by name."""
+    def settings(self, **flags: object) -> "Settings":
+        """The settings that hold for this call. A value that does not fit is a configuration error by name.
+
+        flags: what the command's own options say of them, by their names; None is not said.
+        """
         from settings import Settings
 
+        given = {name: value for name, value in flags.items() if value is not None}
         try:
-            return Settings.model_validate(self.flags)
+            return Settings.model_validate(self.flags | given)
         except (ValueError, OSError, RuntimeError) as error:
             # A ValidationError, a file or variable that is not even readable as TOML or JSON, or a folder that leads
             # nowhere: too long a name, a link to itself, the home of a user that there is not.

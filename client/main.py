@@ -20,6 +20,7 @@ from client.commands_replay import replay
 from client.commands_report import leaderboard, report
 from client.commands_run import dev, worker
 from client.commands_schedule import schedule_app
+from client.commands_serve import serve
 from client.commands_setup import setup
 from client.commands_start import start
 from client.commands_strategy import strategy_app
@@ -78,6 +79,7 @@ app.add_typer(strategy_app, name="strategy")
 app.add_typer(data_app, name="data")
 app.add_typer(schedule_app, name="schedule", short_help="Cycles at recurring times.")
 app.command("worker", short_help="Run a worker process until Ctrl-C.")(worker)
+app.command("serve", short_help="Cycles over HTTP, for other programs.")(serve)
 app.command("setup", short_help="Prepare a namespace of your own server.")(setup)
 app.command("doctor", short_help="Check everything that cycles need.")(doctor)
 app.command("config", short_help="Every setting, and where it came from.")(config)

@@ -67,12 +67,29 @@ def read_strategy(path: Path) -> StrategyText:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise usage(f"{path} has {count(size)} bytes; a strategy has at most {count(MAX_BYTES)}")
-    content = path.read_bytes()
+    return parse_strategy(path.read_bytes(), str(path), f"correct the file, then `research strategy validate {path}`")
+
+
+def parse_strategy(content: bytes, where: str, next_step: str) -> StrategyText:
+    """The strategy that the text says. where: its name in an error, as read_strategy raises it; next_step: of that."""
     try:
         loaded = load_strategy(content)
     except StrategyInvalid as error:
-        raise _invalid(path, error) from error
+        raise _invalid(where, error, next_step) from error
     return StrategyText(content.decode(), loaded.strategy, loaded.ignored, loaded.notes)
+
+
+def kept_strategy(settings: Settings, name: str) -> KeptStrategy:
+    """A strategy of the strategies' folder; an error that names the nearest where there is none of that name."""
+    from difflib import get_close_matches
+
+    files = StrategyFiles(settings.strategies)
+    known = {reference.name: reference for reference in files.list()}
+    if name not in known:
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise usage(f"there is no strategy {name[:80]!r}{hint}", "`research strategy list` shows their names")
+    return KeptStrategy(reference=known[name], text=files.read(known[name]))
 
 
 def require_researchable(settings: Settings, strategy: Strategy, symbol: str, timeframe: str) -> None:
@@ -126,16 +143,16 @@ def report_on(found: StrategyText) -> StrategyReport:
     )
 
 
-def _invalid(path: Path, error: StrategyInvalid) -> CommandError:
+def _invalid(where: str, error: StrategyInvalid, next_step: str) -> CommandError:
     issues = tuple(IssueView(path=i.path, line=i.line, message=i.message, hint=i.hint) for i in error.issues)
-    lines = "".join(f"\n  {path}:{issue.line}: {_in_words(issue)}" for issue in issues)
+    lines = "".join(f"\n  {where}:{issue.line}: {_in_words(issue)}" for issue in issues)
     problems = "one problem" if len(issues) == 1 else f"{len(issues)} problems"
     return CommandError(
         ExitCode.USAGE,
         "invalid_strategy",
-        clean(f"{path} is not a valid strategy, {problems}:{lines}"),
-        f"correct the file, then `research strategy validate {path}`",
-        {"strategy": IssueList(file=str(path), issues=issues)},
+        clean(f"{where} is not a valid strategy, {problems}:{lines}"),
+        next_step,
+        {"strategy": IssueList(file=where, issues=issues)},
     )
 
 

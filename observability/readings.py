@@ -47,10 +47,7 @@ class Readings(Collector):
     def collect(self) -> Iterator[Metric]:
         """The gauges, as of now."""
         budget, cycles = self._read()
-        success = _gauge("scrape_success", "Whether the gauges of this source could be read at this scrape.", "source")
-        success.add_metric(["ledger"], float(budget is not None))
-        success.add_metric(["cycles"], float(cycles is not None))
-        yield success
+        yield success(ledger=budget is not None, cycles=cycles is not None)
         if budget is not None:
             yield from _of_budget(budget)
         if cycles is not None:
@@ -99,6 +96,14 @@ class Readings(Collector):
 
         counts = await asyncio.gather(*map(count, Phase))
         return dict(zip(Phase, counts, strict=True))
+
+
+def success(*, ledger: bool, cycles: bool) -> Metric:
+    """What could be read at this scrape."""
+    told = _gauge("scrape_success", "Whether the gauges of this source could be read at this scrape.", "source")
+    told.add_metric(["ledger"], float(ledger))
+    told.add_metric(["cycles"], float(cycles))
+    return told
 
 
 def _of_budget(status: BudgetStatus) -> Iterator[Metric]:

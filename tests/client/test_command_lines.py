@@ -184,6 +184,7 @@ def test_without_a_command_the_first_screen_names_them_all(command):
         "config",
         "schedule",
         "replay",
+        "serve",
     ):
         assert f"\n  {name} " in ran.out
 
