@@ -84,6 +84,19 @@ async def test_a_cancel_whose_cycle_ends_without_a_worker_says_that_it_has_ended
     assert told.out == f"{name} has ended, and no worker tells how; `research show {name}` tells what is recorded\n"
 
 
+async def test_without_an_id_a_cycle_that_was_refused_and_is_yet_to_be_recorded_is_not_the_active_one(
+    reaching: Command, paused: None, unrecorded: sqlite3.Connection, temporal_env: WorkflowEnvironment
+) -> None:
+    waiting = (await asyncio.to_thread(reaching, *OFFLINE, "--queue")).json["cycle_id"]
+    refused = (await asyncio.to_thread(reaching, *OFFLINE)).json["error"]["started"]["cycle_id"]
+    found = await asyncio.to_thread(reaching, "cancel", "--reason", "enough")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith(f"{waiting} is cancelled in queued")
+    unrecorded.execute("ROLLBACK")
+    for cycle_id in (waiting, refused):
+        await until_closed(temporal_env, cycle_id)
+
+
 async def until_closed(temporal_env: WorkflowEnvironment, cycle_id: str) -> None:
     handle = temporal_env.client.get_workflow_handle(cycle_id)
     async with asyncio.timeout(60):
