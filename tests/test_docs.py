@@ -188,7 +188,7 @@ def _is_super_init(node: ast.AST) -> bool:
 
 def _code_in(code: ast.expr, where: str) -> set[str]:
     match ast.unparse(code):
-        case "error.code.value" | "away.code":
+        case "error.code.value" | "error.code" | "away.code":
             return set()  # one of ErrorCode, or of another CommandError
         case "admission.reason or 'refused'":
             return {*Refusal, "refused"}

@@ -261,7 +261,8 @@ def test_a_strategy_for_other_bars_is_refused_before_anything_is_started(command
 
 
 def test_a_symbol_that_the_strategy_does_not_name_is_told(command, small: Path):
-    ran = command("start", "--designer", "offline", "--strategy", str(small), "--symbol", "PLANTED")
+    nobody = ("--address", "127.0.0.1:1")
+    ran = command(*nobody, "start", "--designer", "offline", "--strategy", str(small), "--symbol", "PLANTED")
 
     assert ran.code == 6  # no server: everything before it was accepted
     assert "the strategy names EURUSD; it is researched on PLANTED" in ran.err
