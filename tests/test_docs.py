@@ -20,7 +20,7 @@ from typer import Exit
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from client.exits import CommandError
+from client.exits import CommandError, ExitCode
 from client.help_pages import command_tree, pages
 from client.invocation import Invocation, hoist
 from client.main import run
@@ -162,24 +162,23 @@ def test_a_command_line_that_the_parser_would_refuse_is_found(line: str) -> None
 # Codes.
 
 
-def codes_of_commands(folder: Path) -> set[str]:
-    """The codes that errors of commands are made with, as the code has them. One that can't be read off fails."""
-    found: set[str] = set()
+def errors_made(folder: Path) -> Iterator[tuple[ast.Call, str]]:
+    """Every call that makes an error of a command, or an answer of the HTTP face (`failed`), and where it stands."""
     for file in sorted(folder.glob("*.py")):
-        tree = ast.parse(file.read_text())
-        errors = {"CommandError"} | {
-            node.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "CommandError" for base in node.bases)
-        }
-        for node in ast.walk(tree):
-            made = isinstance(node, ast.ClassDef) and node.name in errors - {"CommandError"}
-            calls = [each for each in ast.walk(node) if _is_super_init(each)] if made else []
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "CommandError":
-                calls.append(node)
-            for call in calls:
-                found |= _code_in(call.args[1], f"{file.name}:{call.lineno}")
-    return found
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "CommandError" for base in node.bases):
+                found = [each for each in ast.walk(node) if _is_super_init(each)]
+            else:
+                made = isinstance(node, ast.Call) and ast.unparse(node.func) in ("CommandError", "failed")
+                found = [node] if made else []
+            for call in found:
+                assert isinstance(call, ast.Call)
+                yield call, f"{file.name}:{call.lineno}"
+
+
+def codes_of_commands(folder: Path) -> set[str]:
+    """The codes that errors are made with, as the code has them. One that can't be read off fails."""
+    return {code for call, where in errors_made(folder) for code in _code_in(call.args[1], where)}
 
 
 def _is_super_init(node: ast.AST) -> bool:
@@ -214,6 +213,20 @@ def test_every_code_has_a_row_and_every_row_a_code() -> None:
     assert len(codes) > 20
     assert set(explained) == codes | set(ErrorCode) | set(Refusal)
     assert all(cell for cells in explained.values() for row in cells for cell in row)
+
+
+def test_an_exit_code_or_status_in_a_row_is_the_one_that_the_code_ends_with() -> None:
+    explained, looked_at = rows("troubleshooting.md"), set()
+    for call, where in errors_made(PROJECT / "client"):
+        how = re.fullmatch(r"ExitCode\.(\w+)|(\d{3})", ast.unparse(call.args[0]))
+        codes = _code_in(call.args[1], where)
+        of_the_face = how and how[1] and where.startswith("serve_")  # which has a status in place of an exit code
+        if how and len(codes) == 1 and not codes & set(ErrorCode) and not of_the_face:
+            (code,) = codes
+            number = str(ExitCode[how[1]].value) if how[1] else how[2]
+            assert number in [cells[0] for cells in explained[code]], where
+            looked_at.add(code)
+    assert len(looked_at) > 25
 
 
 def test_whether_it_is_tried_again_and_what_it_costs_is_as_the_code_has_it() -> None:
