@@ -6,13 +6,11 @@ Files: `.env` and `research.toml` beside this module. A row of the policy table 
 RESEARCH_POLICIES__TRAIN__ATTEMPTS=3 or RESEARCH_POLICIES__TRAIN__HEARTBEAT=PT20S.
 """
 
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -23,44 +21,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.gates import GateThresholds
 from domain.ledger import Limits, LimitsChange
 from domain.pricing import DEFAULT_MODEL, Price
+from settings_values import check_address, check_key, check_token, content_of, is_address, refused
 from workflows.policies import Policies
 
 PROJECT = Path(__file__).resolve().parent
 
 ANTHROPIC = "https://api.anthropic.com"
-
-LONGEST_KEY_FILE = 10_000
-"""Bytes. A longer file is not one that holds a key."""
-
-
-SHORTEST_TOKEN, LONGEST_TOKEN = 16, 1_000
-TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
-
-
-def _is_address(value: str) -> bool:
-    host, _, port = value.rpartition(":")
-    return bool(host) and port.isdecimal() and int(port) <= 65535
-
-
-def _content(file: object) -> object:
-    """What stands in the file of that name, without the blanks around it; never repeated in an error."""
-    if not isinstance(file, str | Path):
-        return file
-    try:
-        with Path(file).expanduser().open("rb") as opened:
-            content = opened.read(LONGEST_KEY_FILE + 1)
-    except (OSError, ValueError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) else None
-        raise _refused(f"the file cannot be read: {why or 'its name is none'}") from None
-    if len(content) > LONGEST_KEY_FILE:
-        raise _refused(f"the file is longer than {LONGEST_KEY_FILE:,} bytes, and should hold the key alone")
-    return content.decode(errors="replace").strip()
 
 
 class _ProjectFile(TomlConfigSettingsSource):
@@ -77,35 +48,6 @@ class _ProjectFile(TomlConfigSettingsSource):
                 hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
                 raise ValueError(f"{self.toml_file_path}: there is no setting {key!r}{hint}")
         return super().__call__()
-
-
-def _refused(why: str) -> PydanticCustomError:
-    """A value that does not fit, in these very words; pydantic says "Value error, " before those of a ValueError."""
-    return PydanticCustomError("setting", "{why}", {"why": why})
-
-
-class _Url(Protocol):
-    @property
-    def host(self) -> str: ...
-
-
-def _check_address(
-    whose: str, value: str, read: Callable[[str], _Url], invalid: type[Exception], instead_of_a_password: str
-) -> None:
-    """Raise where the value is no plain address, by the reading of the client that will use it. The value is never
-    repeated in an error: somebody may have put a password into it.
-    """
-    try:
-        url = urlsplit(value)
-        fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(read(value).host)
-    except (ValueError, invalid):
-        fits = False
-    if not fits or not value.isprintable() or " " in value:
-        raise _refused(f"give the {whose}'s address as http://HOST:PORT or https://HOST")
-    if url.username is not None or url.password is not None:
-        raise _refused(f"take the name and password out of it: {instead_of_a_password}")
-    if url.query or url.fragment:
-        raise _refused("give it without ? and #")
 
 
 class Settings(BaseSettings):
@@ -146,7 +88,7 @@ class Settings(BaseSettings):
     """Where `research serve` listens, host:port."""
     serve_token: SecretStr | None = None
     """What callers of `research serve` have to show; needed where it listens beyond this machine."""
-    serve_token_file: Annotated[SecretStr | None, BeforeValidator(_content)] = None
+    serve_token_file: Annotated[SecretStr | None, BeforeValidator(content_of)] = None
     """A file that holds that token, instead."""
     trace_ui: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None
     """Where `research show` finds traces; `{trace_id}` in it stands for the trace."""
@@ -165,7 +107,7 @@ class Settings(BaseSettings):
     anthropic_api_key: Annotated[SecretStr | None, Field(validation_alias="ANTHROPIC_API_KEY")] = None
     """The key for Claude."""
     anthropic_api_key_file: Annotated[
-        SecretStr | None, BeforeValidator(_content), Field(validation_alias="ANTHROPIC_API_KEY_FILE")
+        SecretStr | None, BeforeValidator(content_of), Field(validation_alias="ANTHROPIC_API_KEY_FILE")
     ] = None
     """A file that holds the key alone; used where no key is set."""
     anthropic_base_url: Annotated[str, Field(validation_alias="ANTHROPIC_BASE_URL")] = ANTHROPIC
@@ -230,30 +172,23 @@ class Settings(BaseSettings):
         try:
             GateThresholds.model_validate({(info.field_name or "").replace("_gate_", "_"): value})
         except ValidationError as error:
-            raise _refused(error.errors()[0]["msg"]) from error
+            raise refused(error.errors()[0]["msg"]) from error
         return value
 
     @field_validator("anthropic_api_key", "anthropic_api_key_file")
     @classmethod
     def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         """Told here, by the setting's name, and never repeated."""
-        if value is not None and not value.get_secret_value():
-            raise _refused("there is nothing in it")
-        if value is not None and not all("!" <= character <= "~" for character in value.get_secret_value()):
-            raise _refused("it has characters that no key has: a key is ASCII on one line, without spaces")
+        if value is not None:
+            check_key(value)
         return value
 
     @field_validator("serve_token", "serve_token_file")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         """Told here, by the setting's name, and never repeated."""
-        if value is None:
-            return None
-        token = value.get_secret_value()
-        if not all("!" <= character <= "~" for character in token):
-            raise _refused("it has characters that cannot be sent: a token is ASCII on one line, without spaces")
-        if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN:
-            raise _refused(f"a token has {SHORTEST_TOKEN} to {LONGEST_TOKEN} characters: {TO_MAKE_ONE} makes one")
+        if value is not None:
+            check_token(value)
         return value
 
     @field_validator("metrics_address")
@@ -262,16 +197,16 @@ class Settings(BaseSettings):
         """host:port, or None for `off`."""
         if value is None or value.strip().lower() == "off":
             return None
-        if not _is_address(value):
-            raise _refused("write host:port, as in 127.0.0.1:9464, or `off`")
+        if not is_address(value):
+            raise refused("write host:port, as in 127.0.0.1:9464, or `off`")
         return value
 
     @field_validator("serve_address")
     @classmethod
     def _serving(cls, value: str) -> str:
         """host:port; the port 0 is any that is free."""
-        if not _is_address(value):
-            raise _refused("write host:port, as in 127.0.0.1:8765")
+        if not is_address(value):
+            raise refused("write host:port, as in 127.0.0.1:8765")
         return value
 
     @field_validator("anthropic_base_url")
@@ -281,7 +216,7 @@ class Settings(BaseSettings):
         if value != ANTHROPIC:
             from httpx2 import URL, InvalidURL
 
-            _check_address("API", value, URL, InvalidURL, "ANTHROPIC_API_KEY is for what the API asks for")
+            check_address("API", value, URL, InvalidURL, "ANTHROPIC_API_KEY is for what the API asks for")
         return value
 
     @field_validator("ktrdr_api_url")
@@ -293,7 +228,7 @@ class Settings(BaseSettings):
         # Here, because only who names a service has any use for it: the client's own reading of an address.
         from httpx import URL, InvalidURL
 
-        _check_address("service", value, URL, InvalidURL, "KTRDR_API_TOKEN is for what the service asks for")
+        check_address("service", value, URL, InvalidURL, "KTRDR_API_TOKEN is for what the service asks for")
         return value.rstrip("/").removesuffix("/api/v1")
 
     @model_validator(mode="after")
@@ -304,11 +239,11 @@ class Settings(BaseSettings):
             ("BACKTEST", self.backtest_start_date, self.backtest_end_date),
         ):
             if (start is None) != (end is None):
-                raise _refused(f"set both AGENT_{phase}_START_DATE and AGENT_{phase}_END_DATE, or neither")
+                raise refused(f"set both AGENT_{phase}_START_DATE and AGENT_{phase}_END_DATE, or neither")
             if start and end and start >= end:
-                raise _refused(f"AGENT_{phase}_END_DATE is not after AGENT_{phase}_START_DATE")
+                raise refused(f"AGENT_{phase}_END_DATE is not after AGENT_{phase}_START_DATE")
         if self.training_end_date and self.backtest_start_date and self.backtest_start_date <= self.training_end_date:
-            raise _refused(
+            raise refused(
                 "AGENT_BACKTEST_START_DATE is not after AGENT_TRAINING_END_DATE: nothing may be tested on what it was "
                 "trained on"
             )

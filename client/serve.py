@@ -17,7 +17,8 @@ from client.serve_app import LOOKING, House, face
 from client.serve_guard import BODY_PATIENCE, Guard, is_loopback
 from client.serve_metrics import HttpMetrics, Measured
 from domain.results import Frozen
-from settings import TO_MAKE_ONE, Settings
+from settings import Settings
+from settings_values import TO_MAKE_ONE
 
 HEAD_PATIENCE = 10.0
 """Seconds in which the head of a request has to come, once its connection is open or its first byte is here."""
