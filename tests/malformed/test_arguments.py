@@ -20,7 +20,7 @@ from .conftest import Tried, files, typed
 
 STRATEGY = SAMPLES / "planted_edge.yaml"
 TYPERS_OWN = ("--install-completion", "--show-completion")  # They write the configuration of the user's shell.
-STAYS = {"dev": ("--port", "0"), "worker": ("--role", "all-of-it")}
+STAYS = {"dev": ("--port", "0"), "worker": ("--role", "all-of-it"), "serve": ("--port", "-1")}
 """Commands that would stay, each with an option that they refuse."""
 
 NUMBERS = ("0", "-1", "1", "3.5", "nan", "-inf", "1e400", "9" * 30, "9" * 5_000, "0x10", "1_000", "٣")
