@@ -61,7 +61,7 @@ TABLE = [
     Row("fork {cycle} --from assess --set backtest_min_sharpe=-0.5", 6, 0, Started),
     Row("replay {cycle}", 6, 2),  # of the store alone: the server has no history of it
     Row("budget", 6, 0, BudgetStatus),
-    Row("budget set --tokens 2000000", 6, 0, BudgetStatus),
+    Row("budget set --tokens 500000", 6, 0, BudgetStatus),
     Row("budget pause lunch", 6, 0, BudgetStatus),
     Row("budget resume", 6, 0, BudgetStatus),
     Row("budget restart", 6, 0, BudgetStatus),  # the ledger runs: nothing is done
