@@ -121,14 +121,19 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+BEGINNING = b"<!doctype html>"
+
+
 def write(path: Path, content: str) -> int:
     """Write the page to the path, whole or not at all; gives its size in bytes. Folders are made where there are none.
 
-    Errors: CommandError where the path cannot be written.
+    Errors: CommandError where the path cannot be written, or something else than a page lies there, which stays.
     """
     # Half of a pair that is no character could not be written; nothing that was parsed from JSON holds one otherwise.
     data = content.encode(errors="replace")
     try:
+        if path.exists() and not _is_page(path):
+            raise FileExistsError("something lies there that is no page")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".new-", suffix=".html", dir=path.parent)
         try:
@@ -145,3 +150,10 @@ def write(path: Path, content: str) -> int:
             ExitCode.FAILED, "file_error", f"cannot write {path}: {why}", "name another file that can be written"
         ) from error
     return len(data)
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(BEGINNING)).lower() == BEGINNING

@@ -192,3 +192,13 @@ def test_a_cycle_that_nobody_knows_is_told(command: Command):
     assert ran.code == 6
     assert "no Temporal server answers" in ran.err
     assert command("report", " ").code == 2
+
+
+def test_a_file_that_is_no_page_is_not_written_over(command: Command, tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\n")
+    ran = command("report", "cycle-failed", "--out", str(mine))
+    assert (ran.code, "something lies there that is no page" in ran.err) == (1, True)
+    assert mine.read_text() == "name: mine\n"
+    page = tmp_path / "page.html"
+    assert [command("report", "cycle-failed", "--out", str(page)).code for _ in range(2)] == [0, 0]
