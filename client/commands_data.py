@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from client.commands_start import Timeframe
 from client.exits import ExitCode
 from client.invocation import invocation
 
@@ -36,7 +37,7 @@ def import_data(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A CSV with timestamp, open, high, low, close and perhaps volume.")],
     symbol: Annotated[str, typer.Option(help="The symbol to keep it under.")],
-    timeframe: Annotated[Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"], typer.Option()],
+    timeframe: Annotated[Timeframe, typer.Option()],
     asset_class: Annotated[Literal["fx", "equity", "index"], typer.Option(help="Decides costs and trading hours.")],
     timezone: Annotated[
         str | None, typer.Option(help="Zone of times without offset, e.g. Europe/Berlin.", metavar="ZONE")

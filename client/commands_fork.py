@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from client.commands_cycles import NamedCycle
 from client.commands_start import (
     FollowOption,
     OnBudgetExhaustedOption,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def fork(
     ctx: typer.Context,
-    cycle: Annotated[str, typer.Argument(help="An ended cycle's id.", metavar="CYCLE")],
+    cycle: NamedCycle,
     from_: Annotated[
         Literal["train", "backtest", "assess"],
         typer.Option("--from", help="The first phase that is done anew; what comes before it is taken over."),
@@ -52,7 +53,6 @@ def fork(
     from client.asked import choose_designer, choose_model, thresholds_with
     from client.cycles import talk
     from domain.cycle import CycleRequest, DesignerKind, Fork, OnBudgetExhausted, Phase
-    from domain.errors import ResearchError
     from domain.forking import inherited_from
 
     call = invocation(ctx)
@@ -65,10 +65,7 @@ def fork(
     asked = source.request
     phase = {"train": Phase.TRAINING, "backtest": Phase.BACKTESTING, "assess": Phase.ASSESSING}[from_]
     origin = Fork.model_validate({"cycle_id": source.cycle_id, "run_id": source.run_id, "phase": phase})
-    try:
-        inherited_from(source, origin)
-    except ResearchError as error:
-        raise CommandError(ExitCode.USAGE, error.code.value, error.message, f"`research show {cycle}`") from error
+    inherited_from(source, origin)  # as the worker will: what the source lacks is told before anything is started
     chosen = choose_designer(designer or asked.designer.value, key_is_set=settings.claude_key is not None)
     # A model's name is of use to Claude alone, and the source's is checked already.
     kept = asked.model if chosen is DesignerKind.CLAUDE else None

@@ -9,23 +9,19 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from statistics import NormalDist
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
 from client.places import report_of
 from domain.cycle import CycleStatus, DesignerKind, Outcome
-from domain.results import BacktestResult, Fraction, Frozen, Interval, Verdict
+from domain.results import Fraction, Frozen, Interval, Verdict
 from settings import Settings
 from store.cycles import Store
 from store.database import is_made
 
 Sort = Literal["sharpe", "deflated", "return", "drawdown"]
-_EULER = 0.5772156649015329
-_YEAR = timedelta(days=365.25)
 
 
 @dataclass(frozen=True)
@@ -125,17 +121,6 @@ def _told(row: Ranked, *, narrowed: bool) -> str:
     )
 
 
-def luck(trials: int, years: float) -> float:
-    """As engine.statistics.expected_max_sharpe, whose libraries take seconds to import: a listing cannot wait for them.
-    A test holds that both say the same.
-    """
-    if trials < 2 or years <= 0:
-        return 0.0
-    quantile = NormalDist().inv_cdf
-    highest = (1 - _EULER) * quantile(1 - 1 / trials) + _EULER * quantile(1 - 1 / (trials * math.e))
-    return highest / math.sqrt(years)
-
-
 def _fits(cycle: CycleStatus, asked: Asked) -> bool:
     backtest, assessment = cycle.backtest, cycle.assessment
     if backtest is None or backtest.total_trades < asked.min_trades:
@@ -146,12 +131,13 @@ def _fits(cycle: CycleStatus, asked: Asked) -> bool:
 
 
 def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Settings) -> Ranked:
+    from engine.statistics import among_trials, years_of  # with libraries that take seconds to import
+
     request, backtest = cycle.request, cycle.backtest
     if backtest is None:
         raise ValueError(f"{cycle.cycle_id} has no backtest")
     known = trials[request.symbol, request.timeframe]
-    years = (backtest.part.end - backtest.part.start) / _YEAR
-    by_luck = luck(known, years)
+    held = among_trials(backtest, known)
     page = report_of(cycle.cycle_id, settings)
     return Ranked(
         rank=1,
@@ -168,18 +154,13 @@ def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Setti
         max_drawdown=backtest.max_drawdown,
         total_trades=backtest.total_trades,
         trial=backtest.trials,
-        years=years,
+        years=years_of(backtest.part),
         trials=known,
-        luck=by_luck,
-        deflated_low=_deflated(backtest, by_luck),
+        luck=held.expected_max_sharpe,
+        deflated_low=held.deflated_low,
         ended_at=cycle.ended_at,
         report=page if page.is_file() else None,
     )
-
-
-def _deflated(backtest: BacktestResult, by_luck: float) -> float | None:
-    interval = backtest.excess_sharpe_interval
-    return None if interval is None else interval.low - by_luck
 
 
 _VALUES: dict[Sort, Callable[[Ranked], float | None]] = {

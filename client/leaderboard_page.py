@@ -10,13 +10,14 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 from plotly.graph_objects import Figure
 
-from client.leaderboard import Board, Ranked, in_words, luck
+from client.leaderboard import Board, Ranked, in_words
 from client.render_results import interval
 from client.render_values import NONE, count, moment, number, percent
 from client.report_html import Html, joined, listing, paragraph, tag, text
 from client.report_page import Plot, Section, page
 from client.report_plots import AMBER, BLUE, GREEN, GREY, RED, figure, label
 from domain.results import Verdict
+from engine.statistics import expected_max_sharpe
 
 COLOURS = {Verdict.PROMISING: GREEN, Verdict.NEUTRAL: BLUE, Verdict.POOR: RED, None: GREY}
 
@@ -132,9 +133,11 @@ def trials_figure(rows: Sequence[Ranked]) -> Figure:
         of_these = [row for row in rows if row.bars == bars]
         most = max(max(row.trials, row.trial) for row in of_these)
         years = max(row.years for row in of_these)
+        if years <= 0:
+            continue
         counts = sorted({round(most ** (step / 60)) for step in range(61)})
         line = {"color": AMBER, "dash": "dash", "width": 2}
-        by_luck = [luck(number, years) for number in counts]
+        by_luck = [expected_max_sharpe(number, years) for number in counts]
         drawn.add_trace(go.Scatter(x=counts, y=by_luck, name=f"luck, {label(bars)}", mode="lines+markers", line=line))
     drawn.update_traces(marker={"size": 3}, selector={"mode": "lines+markers"})
     drawn.update_xaxes(rangemode="tozero")

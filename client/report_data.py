@@ -1,6 +1,7 @@
 """What a report is made of: the cycle, its files, its strategy's text, its calls; each there, or why it is not."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,19 +122,19 @@ def _strategy(settings: Settings, cycle: CycleStatus) -> str | Missing:
     try:
         return StrategyFiles(settings.strategies).read(cycle.strategy)
     except ResearchError as gone:
-        recorded = _recorded_strategy(settings, cycle)
-        return recorded if recorded is not None else Missing(f"{gone.message[0].upper()}{gone.message[1:]}.")
+        try:
+            recorded = _recorded_strategy(settings, cycle)
+        except ResearchError as away:
+            return Missing(f"{_sentence(gone)} And what was recorded of it cannot be read: {away.message}.")
+        return recorded if recorded is not None else Missing(_sentence(gone))
 
 
 def _recorded_strategy(settings: Settings, cycle: CycleStatus) -> str | None:
-    try:
-        store = Store.open(settings.store_url)
-    except ResearchError:
-        return None
-    try:
+    """None where the store has no such cycle. Raises ResearchError."""
+    with closing(Store.open(settings.store_url)) as store:
         design = store.design(cycle.cycle_id)
-    except ResearchError:
-        return None
-    finally:
-        store.close()
     return design.text if design else None
+
+
+def _sentence(error: ResearchError) -> str:
+    return f"{error.message[0].upper()}{error.message[1:].rstrip('.')}."

@@ -16,7 +16,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
 from purgedcv import minimum_backtest_length
 
-from domain.results import BacktestResult, Figures, Interval
+from domain.results import BacktestResult, Figures, Interval, Part
 
 Returns = NDArray[np.float64]
 
@@ -44,6 +44,11 @@ class Doubt:
 def years_between(index: pd.DatetimeIndex) -> float:
     """Calendar years from the first bar to the last."""
     return float((index[-1] - index[0]).total_seconds()) / _SECONDS_PER_YEAR
+
+
+def years_of(part: Part) -> float:
+    """Calendar years of a part of the bars."""
+    return (part.end - part.start).total_seconds() / _SECONDS_PER_YEAR
 
 
 def figures(returns: Returns, bars_per_year: float) -> Figures:
@@ -88,7 +93,7 @@ def doubt(returns: Returns, excess: Returns, bars_per_year: float, trials: int, 
 
 def among_trials(result: BacktestResult, trials: int) -> BacktestResult:
     """The same backtest, deflated for so many trials, where these are more than were known when it was made."""
-    years = (result.part.end - result.part.start).total_seconds() / _SECONDS_PER_YEAR
+    years = years_of(result.part)
     if trials <= result.trials or years <= 0:
         return result
     best_by_luck = expected_max_sharpe(trials, years)

@@ -1,10 +1,9 @@
 """The command as a person runs it, and values that look like what cycles find."""
 
-import json
 import shutil
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,29 +37,13 @@ from domain.results import (
     Verdict,
 )
 from settings import Settings
+from tests.ran import Command, Ran
 from worker import working
 from workflows import search_attributes
 
 SMALL_STRATEGY = Path(__file__).parent.parent / "workflows" / "small_strategy.yaml"
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SHA = "ab" * 32
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """Its answer; fails unless stdout is JSON and nothing else."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Ran]
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,25 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from client.processes import free_port
 from settings import PROJECT
+from tests.programs import needed
 
 TEMPORAL_DEV = PROJECT / "temporal-dev"
 RULES = TEMPORAL_DEV / "rules"
 
 Labels = tuple[tuple[str, str], ...]
-
-
-def needed(program: str) -> str:
-    """The program's path. Where there is none the test is skipped, and in CI, which installs it, failed."""
-    if path := shutil.which(program):
-        return path
-    if os.environ.get("CI"):
-        pytest.fail(f"CI installs {program}, and it is not on PATH")
-    pytest.skip(f"{program} is not on PATH")
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,18 @@
 """A home with cycles, the command on it, and a browser that reaches nothing but the page itself."""
 
 import asyncio
-import json
-import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import ConsoleMessage, Dialog, Page, Route
 
 from client.main import run
+from tests.programs import chromium
+from tests.ran import Command, Ran
 from tests.report.cycles import House, house
-
-if TYPE_CHECKING:
-    from playwright.async_api import ConsoleMessage, Dialog, Page, Route
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """Its answer; fails unless stdout is JSON and nothing else."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +50,7 @@ def command(home: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 class Browser:
     """A page. trouble: what it asked for beside itself, and all else that should not have happened."""
 
-    page: "Page"
+    page: Page
     trouble: list[str] = field(default_factory=list)
 
     async def open(self, path: Path, width: int) -> None:
@@ -109,30 +89,22 @@ class Browser:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def window() -> AsyncIterator[Browser]:
     """A real browser without a window on the screen, kept for all pages: it knows the plots' library."""
-    api = pytest.importorskip("playwright.async_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium is on PATH")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    async with api.async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=program, args=quiet, chromium_sandbox=False)
-        context = await started.new_context(locale="en-US", timezone_id="UTC", color_scheme="light")
+    async with chromium() as context:
         page = await context.new_page()
         opened = Browser(page)
 
-        async def itself_alone(route: "Route") -> None:
+        async def itself_alone(route: Route) -> None:
             if route.request.is_navigation_request() and route.request.url.startswith("file:"):
                 await route.continue_()
             else:
                 opened.trouble.append(f"asks for {route.request.url}")
                 await route.abort()
 
-        async def alerted(dialog: "Dialog") -> None:
+        async def alerted(dialog: Dialog) -> None:
             opened.trouble.append(f"dialog: {dialog.message}")
             await dialog.dismiss()
 
-        def heard(message: "ConsoleMessage") -> None:
+        def heard(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
                 opened.trouble.append(message.text)
 
@@ -141,7 +113,6 @@ async def window() -> AsyncIterator[Browser]:
         page.on("pageerror", lambda error: opened.trouble.append(str(error)))
         page.on("dialog", alerted)
         yield opened
-        await started.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

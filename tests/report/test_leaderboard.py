@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from client.leaderboard import luck
 from client.report_figures import drawdown
 from client.report_plots import kept
 from domain.cycle import CycleRequest, DesignerKind, Fork, Phase
 from domain.results import Interval, Verdict
-from engine.statistics import expected_max_sharpe
+from engine.statistics import expected_max_sharpe, years_of
 from store.cycles import Store
 
 from .conftest import Command
@@ -41,6 +40,8 @@ def four(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         figures["trials"] = trials
         figures["excess_sharpe_interval"] = None if low is None else Interval(low=low, high=low + 2)
+        figures["expected_max_sharpe"] = by_luck = expected_max_sharpe(trials, years_of(real.backtest.part))
+        figures["deflated_low"] = None if low is None else low - by_luck
         request = CycleRequest(symbol=symbol, timeframe="1h", designer=DesignerKind(designer))
         found = {
             "cycle_id": f"cycle-{name}",
@@ -93,11 +94,6 @@ def test_every_row_is_deflated_by_all_trials_that_are_known_now(board: Command):
     assert (first["trial"], first["trials"]) == (1, 3)
     assert first["luck"] == pytest.approx(expected_max_sharpe(3, first["years"]))
     assert first["deflated_low"] == pytest.approx(0.9 - first["luck"])
-
-
-@pytest.mark.parametrize("trials", [1, 2, 3, 37, 5_000])
-def test_luck_is_what_the_engine_says(trials: int):
-    assert luck(trials, 0.4) == pytest.approx(expected_max_sharpe(trials, 0.4))
 
 
 def test_of_how_many_the_best_is_the_best_stands_below(board: Command):

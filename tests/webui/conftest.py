@@ -7,12 +7,12 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
+from playwright.async_api import Page, Route, expect
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -22,11 +22,9 @@ from client.connection import connect
 from client.dev import server_options
 from client.namespace import add_search_attributes
 from settings import PROJECT, Settings
+from tests.programs import chromium
 from tests.webui.ended_cycles import ended_cycles
 from workflows import search_attributes
-
-if TYPE_CHECKING:
-    from playwright.async_api import Page, Route
 
 PATIENCE = 60_000
 """Milliseconds that a page may take to show what is looked for."""
@@ -96,7 +94,7 @@ async def ended(temporal_env: WorkflowEnvironment, tmp_path_factory) -> AsyncIte
 class Browser:
     """A page, and the other hosts that it asked for: none is reached."""
 
-    page: "Page"
+    page: Page
     keep: Path
     elsewhere: set[str] = field(default_factory=set)
 
@@ -109,28 +107,14 @@ class Browser:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """A real browser without a window. Its pictures go into docs/ where --keep-screenshots asks for it."""
-    api = pytest.importorskip("playwright.async_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium is on PATH")
     keep = PROJECT / "docs" if request.config.getoption("keep_screenshots") else tmp_path_factory.mktemp("pictures")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    quiet += [
-        "--disable-component-update",
-        "--disable-sync",
-        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {OWN_HOST}",
-    ]
-    async with api.async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=program, args=quiet, chromium_sandbox=False)
-        context = await chromium.new_context(
-            viewport={"width": WIDTH, "height": HEIGHT}, locale="en-US", timezone_id="UTC", color_scheme="light"
-        )
+    async with chromium(OWN_HOST, viewport={"width": WIDTH, "height": HEIGHT}) as context:
         page = await context.new_page()
         page.set_default_timeout(PATIENCE)
-        api.expect.set_options(timeout=PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         opened = Browser(page, keep)
 
-        async def own_host_alone(route: "Route") -> None:
+        async def own_host_alone(route: Route) -> None:
             host = urlsplit(route.request.url).hostname
             if host == OWN_HOST:
                 await route.continue_()
@@ -140,4 +124,3 @@ async def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
         await context.route("**/*", own_host_alone)
         yield opened
-        await chromium.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 from temporalio.testing import WorkflowEnvironment
 
 from client.cycles import start_cycle
@@ -21,9 +22,6 @@ from tests.workflows.conftest import SMALL, open_house
 from worker import working
 
 from .conftest import Browser, WebUi
-
-playwright = pytest.importorskip("playwright.async_api")
-expect = playwright.expect
 
 STRATEGY = SAMPLES / "planted_edge.yaml"
 STRICT = GateThresholds(training_min_skill=0.6)
