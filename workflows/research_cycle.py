@@ -23,7 +23,6 @@ with workflow.unsafe.imports_passed_through():
         StrategyRef,
         folder_name,
     )
-    from domain.forking import Inherited
     from domain.gates import GateResult, backtest_gate, training_gate
     from domain.ledger import Closed, Granted, Queued, Refused, RunRef
     from domain.results import BacktestResult, Frozen, TrainingResult
@@ -38,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.endings import Ending, Stop
     from workflows.failures import CycleFailed, call, undisturbed
     from workflows.funds import Funds
+    from workflows.inheritance import inherited
     from workflows.jobs import LeftRunning, finished
     from workflows.policies import ActivityPolicy
 
@@ -107,7 +107,9 @@ class ResearchCycleWorkflow:
         if admission.state is AdmissionState.REFUSED:
             raise Stop(Outcome.REFUSED, admission.reason)
         await self._design()
-        taken = await self._inherited()
+        taken = await inherited(request.fork, self._start.policies.record)
+        if request.fork:
+            self._set(hypothesis=taken.hypothesis, memory_snapshot=taken.memory_snapshot)
         self._enter(Phase.TRAINING)
         training = taken.training or await self._train()
         self._set(training=training)
@@ -137,16 +139,6 @@ class ResearchCycleWorkflow:
             self._set(strategy=answer.strategy, hypothesis=answer.hypothesis, memory_snapshot=answer.memory_snapshot)
         if self._status.strategy:
             self._index(search_attributes.STRATEGY_NAME.value_set(self._status.strategy.name))
-
-    async def _inherited(self) -> Inherited:
-        """What is there already of an earlier cycle, where this one is a fork."""
-        fork = self._start.request.fork
-        if fork is None:
-            return Inherited()
-        summary = f"results of {fork.cycle_id} before its {fork.phase.value}"
-        taken = await call("inherit", fork, Inherited, self._start.policies.record, summary=summary)
-        self._set(hypothesis=taken.hypothesis, memory_snapshot=taken.memory_snapshot)
-        return taken
 
     async def _train(self) -> TrainingResult:
         job = TrainWork(
@@ -260,13 +252,18 @@ class ResearchCycleWorkflow:
 
     async def _pause(self, failure: CycleFailed, delay: timedelta) -> None:
         at = workflow.now() + delay
-        self._retry = f"the next attempt, at {at:%H:%M:%S} UTC, after {failure.code.value}: {failure.message}"
-        self._show()
+        self._wait_for(f"the next attempt, at {at:%H:%M:%S} UTC, after {failure.code.value}: {failure.message}")
         try:
             await workflow.sleep(delay, summary=f"before the next attempt, after {failure.code.value}")
-        finally:
-            self._retry = None
-            self._show()
+        except asyncio.CancelledError:
+            self._wait_for(None)
+            raise
+        # Not in a `finally`: a run that a worker has dropped is closed outside its loop, where nothing can be shown.
+        self._wait_for(None)
+
+    def _wait_for(self, retry: str | None) -> None:
+        self._retry = retry
+        self._show()
 
     async def _engine(self, activity: str, work: Handover, result_type: type[R], policy: ActivityPolicy) -> R:
         if self._funds.stale:
