@@ -57,6 +57,7 @@ async def test_what_cannot_be_forked_is_told_with_what_can(reaching, place, sour
         ((source.cycle_id,), 2, "--from"),
         ((source.cycle_id, "--from", "assess", "--model", "opus"), 2, "--model is for the designer claude"),
         ((source.cycle_id, "--from", "assess", "--designer", "claude"), 4, "Claude needs a key"),
+        ((" ", "--from", "train"), 2, "the cycle's id is empty"),
         (("cycle-20260301-120000-f0f9", "--from", "assess"), 2, "there is no cycle"),
         ((source.cycle_id, "--from", "assess", "--timeout", "3"), 2, "--timeout needs"),
     ):
