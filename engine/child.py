@@ -1,29 +1,48 @@
-"""An engine process: it warms up, does one job, and is gone. `engine.pool` is its parent.
+"""The engine's processes: a fork server, which imports the libraries once, and the jobs it forks, one a process.
 
-The parent writes one pickled `Task` to standard input and reads pickled messages from standard output: `Progress` any
-number of times, then one `Done` or `Raised`. Whatever the job's libraries print goes to standard error instead.
+`engine.forkserver` is the parent. It asks over a socket: FORK, with four file descriptors, is answered with the new
+process's id, and REAP with its exit code. The new process reads one pickled `Task` from its standard input and writes
+pickled messages to its standard output: `Progress` any number of times, then one `Done` or `Raised`. Whatever the job's
+libraries print goes to standard error instead.
 
-The process ends with its parent, however that ended: on Linux the kernel sees to it, elsewhere the end of standard
-input does. It keeps out of the terminal's signals: on Ctrl-C the parent decides.
+Every process ends with its parent, however that ended: on Linux the kernel sees to it, elsewhere the end of the socket
+and of standard input do. They keep out of the terminal's signals: on Ctrl-C the parent decides.
+
+Forking is sound because the server has one thread: JAX starts its own with its first array, in the job's process.
 """
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pickle
 import signal
+import socket
+import struct
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from domain.errors import ResearchError
 from engine.interface import Progress
 
 PR_SET_PDEATHSIG = 1
+
+REQUEST: Final = struct.Struct("!ci")
+"""What is asked of the server, FORK or REAP, and the process that is meant."""
+ANSWER: Final = struct.Struct("!i")
+"""A process id or an exit code; where no process could be forked the negative errno."""
+READY: Final = 0
+"""The answer that the server gives unasked, once it has imported what it was told to."""
+FORK: Final = b"f"
+REAP: Final = b"r"
+DESCRIPTORS: Final = 4
+"""Of a new process: standard input, output and error, and one that is closed by its end alone."""
 
 
 class JobRaised(Exception):
@@ -61,14 +80,64 @@ Message = Progress | Done | Raised
 
 
 def main() -> None:
-    """Serve one job. Arguments: the parent's process id, then the modules to import ahead of the job."""
+    """Be the fork server. Arguments: the parent's process id, the socket's descriptor, the modules to import."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent(int(sys.argv[1]))
-    messages = _take_standard_output()
-    for module in sys.argv[2:]:
+    parent = socket.socket(fileno=int(sys.argv[2]))
+    for module in sys.argv[3:]:
         # A module that cannot be imported is the job's to report, where somebody waits for the answer.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+    # JAX warns of threads whenever a process forks; there is none here.
+    warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+    gc.freeze()  # what is imported lives for ever: not looked at, its pages stay shared with the jobs
+    parent.sendall(ANSWER.pack(READY))
+    _serve(parent)
+
+
+def _serve(parent: socket.socket) -> None:
+    """Fork and reap until the parent closes the socket."""
+    me = os.getpid()
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(parent, REQUEST.size, DESCRIPTORS)
+        if not request:
+            return
+        kind, process = REQUEST.unpack(request)
+        if kind == REAP:
+            _, status = os.waitpid(process, 0)
+            parent.sendall(ANSWER.pack(os.waitstatus_to_exitcode(status)))
+            continue
+        try:
+            child = os.fork()
+        except OSError as error:
+            child = -(error.errno or 1)
+        if child == 0:
+            parent.close()
+            _be_a_job(me, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        parent.sendall(ANSWER.pack(child))
+
+
+def _be_a_job(server: int, descriptors: list[int]) -> None:
+    """Do one job in a forked process, and end."""
+    try:
+        # Out of the terminal's foreground group, and of the server's, which a terminal may stop.
+        os.setpgid(0, 0)
+        for standard, descriptor in enumerate(descriptors[:3]):
+            os.dup2(descriptor, standard)
+            os.close(descriptor)
+        _die_with_parent(server)
+        _do_one_job()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    # The parent kills at once; without this the interpreter would first take down libraries with threads of their own.
+    os._exit(0)
+
+
+def _do_one_job() -> None:
+    messages = _take_standard_output()
     try:
         task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301 (our own parent wrote it)
     except EOFError:
@@ -80,8 +149,6 @@ def main() -> None:
         messages.flush()
 
     send(_perform(task, send))
-    # The parent kills at once; without this the interpreter would first take down libraries with threads of their own.
-    os._exit(0)
 
 
 def _perform(task: Task, report: Callable[[Progress], None]) -> Done | Raised:

@@ -46,6 +46,17 @@ def process_facts(report: Report) -> tuple[int, int]:
     return os.getpid(), os.getpgid(0)
 
 
+def parent(report: Report) -> int:
+    return os.getppid()
+
+
+def summed_by_jax(report: Report) -> float:
+    # Not imported above: most jobs here run where JAX is not warm.
+    import jax.numpy as jnp
+
+    return float(jnp.sum(jnp.arange(4.0)))
+
+
 def warm_modules(report: Report) -> bool:
     return "fractions" in sys.modules
 

@@ -15,8 +15,9 @@ from process_watch import gone, start_host, until
 
 from domain.errors import ErrorCode, ResearchError
 from engine.child import Task
+from engine.forkserver import ForkServer
 from engine.interface import Progress
-from engine.pool import CACHE_BYTES, START, JobPool, JobRaised, ProcessDied
+from engine.pool import CACHE_BYTES, JobPool, JobRaised, ProcessDied
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ async def test_a_process_that_dies_is_named_with_its_signal_and_the_next_job_run
     assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
 
 
-async def test_a_warm_process_that_was_killed_while_idle_is_replaced_unseen(pool: JobPool) -> None:
+async def test_a_fork_server_that_was_killed_while_idle_is_replaced_unseen(pool: JobPool) -> None:
     (idle,) = pool.pids
     os.kill(idle, signal.SIGKILL)
     await until(lambda: gone(idle))
@@ -126,15 +127,51 @@ async def test_a_process_that_cannot_be_started_fails_its_job_alone_and_the_next
     assert len(pool.pids) == 1
 
 
-async def test_a_spare_process_that_cannot_be_started_costs_no_result(
-    pool: JobPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_server_that_cannot_be_started_ahead_is_told_and_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/no/such/python")
-        assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
-        assert not pool.pids
-    assert "could be warmed up" in caplog.text
-    assert await pool.run("process_jobs:add", {"a": 2, "b": 2}, unheard) == 4
+        pool = JobPool(1, tmp_path / "cache", warm=())
+    assert not pool.pids
+    assert "could not be warmed up" in caplog.text
+    with pool:
+        assert await pool.run("process_jobs:add", {"a": 2, "b": 2}, unheard) == 4
+
+
+async def test_a_fork_server_that_is_killed_takes_its_job_along_and_the_next_job_runs(
+    pool: JobPool, tmp_path: Path
+) -> None:
+    (server,) = pool.pids
+    job = asyncio.create_task(pool.run("process_jobs:write_for_ever", {"path": tmp_path / "written"}, unheard))
+    await until((tmp_path / "written").exists)
+    os.kill(server, signal.SIGKILL)
+    with pytest.raises(ProcessDied, match="in mid-job with its fork server"):
+        await job
+    assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+
+
+async def test_a_fork_server_that_does_not_answer_is_killed_and_replaced(
+    pool: JobPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+    (server,) = pool.pids
+    os.kill(server, signal.SIGSTOP)
+    monkeypatch.setattr("engine.forkserver.PATIENCE", 0.01)
+    with pytest.raises(ProcessDied, match="no engine process could be started: timed out"):
+        await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard)
+    monkeypatch.undo()
+    await until(lambda: gone(server))
+    assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+
+
+async def test_a_job_that_waits_for_imports_can_be_cancelled_at_once(tmp_path: Path) -> None:
+    with JobPool(1, tmp_path / "cache", warm=("process_stuck",)) as pool:
+        waiting = asyncio.create_task(pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 async def test_a_cancelled_job_is_dead_within_a_second_writes_no_more_and_is_no_warning(
@@ -212,31 +249,32 @@ async def test_ctrl_c_reaches_the_parent_alone_and_leaves_no_process(tmp_path: P
 
 async def test_a_process_also_ends_with_the_pipe_to_its_parent_where_the_kernel_does_not_help(tmp_path: Path) -> None:
     path = tmp_path / "written"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", START, str(os.getpid())),
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    assert child.stdin is not None
-    child.stdin.write(pickle.dumps(Task("process_jobs:write_for_ever", {"path": path})))
-    await child.stdin.drain()
-    await until(lambda: path.exists() and path.stat().st_size > 0)
-    child.stdin.close()
-    assert await asyncio.wait_for(child.wait(), 10) != 0
+    server = ForkServer({**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, warm=())
+    try:
+        await asyncio.to_thread(server.ready.result)
+        process = server.fork()
+        pickle.dump(Task("process_jobs:write_for_ever", {"path": path}), process._task)
+        process._task.flush()
+        await until(lambda: path.exists() and path.stat().st_size > 0)
+        process._task.close()
+        assert await asyncio.to_thread(process._ended, 10)
+        assert server.reap(process.pid) == 1
+    finally:
+        server.close()
 
 
-async def test_while_a_job_runs_the_next_ones_process_is_already_there(pool: JobPool, tmp_path: Path) -> None:
-    job = asyncio.create_task(pool.run("process_jobs:write_for_ever", {"path": tmp_path / "written"}, unheard))
-    await until((tmp_path / "written").exists)
-    spare = pool.pids
-    assert len(spare) == 2
-    job.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await job
-    assert len(pool.pids) == 1
-    assert pool.pids < spare
+async def test_every_job_is_forked_from_the_one_server(pool: JobPool) -> None:
+    (server,) = pool.pids
+    parents = [await pool.run("process_jobs:parent", {}, unheard) for _ in range(2)]
+    assert parents == [server, server]
+
+
+async def test_the_engines_libraries_start_no_thread_so_that_forking_is_sound(tmp_path: Path) -> None:
+    with JobPool(1, tmp_path / "cache") as pool:
+        (server,) = pool.pids
+        assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
+        assert psutil.Process(server).num_threads() == 1
+        assert await pool.run("process_jobs:summed_by_jax", {}, unheard) == 6.0
 
 
 def make_programs(cache: Path) -> None:

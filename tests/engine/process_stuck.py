@@ -1,0 +1,5 @@
+"""A module whose import does not end until the process is killed."""
+
+import threading
+
+threading.Event().wait()
