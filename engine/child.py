@@ -1,9 +1,9 @@
 """The engine's processes: a fork server, which imports the libraries once, and the jobs it forks, one a process.
 
 `engine.forkserver` is the parent. It asks over a socket: FORK, with four file descriptors, is answered with the new
-process's id, and REAP with its exit code. The new process reads one pickled `Task` from its standard input and writes
-pickled messages to its standard output: `Progress` any number of times, then one `Done` or `Raised`. Whatever the job's
-libraries print goes to standard error instead.
+process's id, REAP with the exit code of one that has ended, and FORGET, which reaps it too, with nothing. The new
+process reads one pickled `Task` from its standard input and writes pickled messages to its standard output: `Progress`
+any number of times, then one `Done` or `Raised`. Whatever the job's libraries print goes to standard error instead.
 
 Every process ends with its parent, however that ended: on Linux the kernel sees to it, elsewhere the end of the socket
 and of standard input do. They keep out of the terminal's signals: on Ctrl-C the parent decides.
@@ -34,13 +34,14 @@ from engine.interface import Progress
 PR_SET_PDEATHSIG = 1
 
 REQUEST: Final = struct.Struct("!ci")
-"""What is asked of the server, FORK or REAP, and the process that is meant."""
+"""What is asked of the server, FORK, REAP or FORGET, and the process that is meant."""
 ANSWER: Final = struct.Struct("!i")
 """A process id or an exit code; where no process could be forked the negative errno."""
 READY: Final = 0
 """The answer that the server gives unasked, once it has imported what it was told to."""
 FORK: Final = b"f"
 REAP: Final = b"r"
+FORGET: Final = b"x"
 DESCRIPTORS: Final = 4
 """Of a new process: standard input, output and error, and one that is closed by its end alone."""
 
@@ -103,9 +104,10 @@ def _serve(parent: socket.socket) -> None:
         if not request:
             return
         kind, process = REQUEST.unpack(request)
-        if kind == REAP:
+        if kind != FORK:
             _, status = os.waitpid(process, 0)
-            parent.sendall(ANSWER.pack(os.waitstatus_to_exitcode(status)))
+            if kind == REAP:
+                parent.sendall(ANSWER.pack(os.waitstatus_to_exitcode(status)))
             continue
         try:
             child = os.fork()

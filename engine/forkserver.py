@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import IO, Final
 
-from engine.child import ANSWER, FORK, REAP, REQUEST, Done, Raised, Task
+from engine.child import ANSWER, FORGET, FORK, REAP, REQUEST, Done, Raised, Task
 from engine.interface import Report
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,12 @@ class ForkServer:
         except OSError:
             return None
 
+    def forget(self, pid: int) -> None:
+        """Have a process that has ended reaped, whenever the server comes to it."""
+        with self._asking, contextlib.suppress(OSError):
+            self._socket.settimeout(PATIENCE)
+            self._socket.sendall(REQUEST.pack(FORGET, pid))
+
     def close(self) -> None:
         """Kill it; the kernel kills what it forked."""
         self._popen.kill()
@@ -183,7 +189,7 @@ class JobProcess:
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise self._died() from None
         finally:
-            self._bury()
+            self._bury(self._server.forget)
             self._output.close()
         if isinstance(end, Raised):
             raise end.error
@@ -198,14 +204,14 @@ class JobProcess:
                 return message
             report(message)
 
-    def _bury(self) -> int | None:
-        """Kill it, wait for its end, and close what led to it; its exit code, where this is the first time."""
+    def _bury(self, reap: Callable[[int], int | None]) -> int | None:
+        """Kill it, wait for its end, have it reaped, and close what led to it; nothing where that was done before."""
         with self._burying:
             if self._buried:
                 return None
             self._kill()
             self._ended(None)
-            code = self._server.reap(self.pid)
+            code = reap(self.pid)
             self._buried = True
             os.close(self._life)
             for pipe in (self._task, self._said):
@@ -227,8 +233,12 @@ class JobProcess:
 
     def _died(self) -> ProcessDied:
         self._ended(DYING)  # what is still alive then has closed its output and lives on
-        code = self._bury()
-        how = "its fork server" if code is None else _spelt(code)
+        if self._unwanted:
+            self._bury(self._server.forget)
+            how = signal.SIGKILL.name
+        else:
+            code = self._bury(self._server.reap)
+            how = "its fork server" if code is None else _spelt(code)
         words = _end_of(self._output) or self._server.last_words()
         # A cancel or a stop is no warning: who reads one at night looks for a machine without memory.
         logger.log(

@@ -165,6 +165,19 @@ async def test_a_fork_server_that_does_not_answer_is_killed_and_replaced(
     assert await pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard) == 2
 
 
+async def test_a_job_is_cancelled_at_once_also_while_it_and_its_fork_server_are_stopped(
+    pool: JobPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forkserver.PATIENCE", 3600.0)
+    job = asyncio.create_task(pool.run("process_jobs:write_for_ever", {"path": tmp_path / "written"}, unheard))
+    await until((tmp_path / "written").exists)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGSTOP)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(job, 60)
+
+
 async def test_a_job_that_waits_for_imports_can_be_cancelled_at_once(tmp_path: Path) -> None:
     with JobPool(1, tmp_path / "cache", warm=("process_stuck",)) as pool:
         waiting = asyncio.create_task(pool.run("process_jobs:add", {"a": 1, "b": 1}, unheard))
