@@ -11,7 +11,7 @@ import io
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -22,21 +22,12 @@ import pandas as pd
 from pydantic import AfterValidator, Field, ValidationError
 
 from domain.errors import ErrorCode, ResearchError
+from domain.grammar.values import TIMEFRAMES
 from domain.results import Frozen
 from domain.symbols import Symbol, is_symbol
 
 SAMPLES: Final = Path(__file__).resolve().parent / "samples"
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
-TIMEFRAMES: Final = {
-    "1m": timedelta(minutes=1),
-    "5m": timedelta(minutes=5),
-    "15m": timedelta(minutes=15),
-    "30m": timedelta(minutes=30),
-    "1h": timedelta(hours=1),
-    "4h": timedelta(hours=4),
-    "1d": timedelta(days=1),
-    "1w": timedelta(weeks=1),
-}
 _SUFFIX: Final = ".csv.gz"
 _CACHED_SETS: Final = 8
 

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from engine.bars import TIMEFRAMES, AssetClass
+from domain.grammar.values import TIMEFRAMES
+from engine.bars import AssetClass
 
 MIN_BARS: Final = 100
 _FIRST_LINE: Final = 2  # line 1 holds the column names

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from domain.errors import ErrorCode, ResearchError
+from domain.grammar.values import TIMEFRAMES
 from domain.symbols import MAX_SYMBOL, is_symbol
 from engine.bars import (
     COLUMNS,
     SAMPLES,
-    TIMEFRAMES,
     AssetClass,
     BarsInfo,
     describe,

@@ -1,10 +1,13 @@
 """From bars to the network's columns: indicators, then fuzzy memberships or scaled raw values.
 
+A feature of a higher timeframe is computed on bars resampled from the base's, and seen from the close of its bar on.
+
 The order is that of `strategy.features`. Scalers are fitted on the training part alone and travel with the model, so
 that the backtest sees the very same numbers.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,10 +16,12 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from domain.errors import ErrorCode, ResearchError
+from domain.grammar.values import TIMEFRAMES
 from domain.results import Frozen
 from domain.strategy import Feature, Strategy
 from engine.fuzzy import degree
 from engine.indicators import Column, Outputs, compute
+from engine.resampling import last_closed, resample
 
 Matrix = NDArray[np.float64]
 
@@ -51,22 +56,50 @@ def build_features(strategy: Strategy, frame: pd.DataFrame, scalers: Scalers) ->
 def raw_features(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
     """The columns before any scaling, shape (bars, features). Errors as for build_features."""
     base = strategy.training_data.base_timeframe
-    others = sorted({feature.timeframe for feature in strategy.features} - {base})
-    if others:
-        raise ResearchError(
-            ErrorCode.INVALID_STRATEGY,
-            f"nn_inputs: the embedded engine computes features at the base timeframe {base} alone, not at "
-            f"{', '.join(others)}.",
-        )
-    outputs: dict[str, Outputs] = {}
     matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64)
+    views: dict[str, _View] = {}
     for position, feature in enumerate(strategy.features):
-        if feature.indicator not in outputs:
-            outputs[feature.indicator] = compute(strategy.indicator(feature.indicator), frame)
-        matrix[:, position] = _column(feature, outputs[feature.indicator], frame)
+        if feature.timeframe not in views:
+            views[feature.timeframe] = _view(strategy, frame, base, feature.timeframe)
+        matrix[:, position] = views[feature.timeframe].column(feature)
     # A ratio to a price or a flat range can leave an infinity, which no network takes: it is no value, like a warm-up.
     matrix[~np.isfinite(matrix)] = np.nan
     return matrix
+
+
+@dataclass
+class _View:
+    """The bars of one timeframe, what was computed of them, and the bar that each base bar has seen closed last.
+
+    last_closed: positions in `frame`, -1 where none has closed yet; None where the bars are the base's own.
+    """
+
+    strategy: Strategy
+    frame: pd.DataFrame
+    last_closed: NDArray[np.int64] | None
+    outputs: dict[str, Outputs] = field(default_factory=dict)
+
+    def column(self, feature: Feature) -> Column:
+        """The feature at the close of each base bar."""
+        if feature.indicator not in self.outputs:
+            self.outputs[feature.indicator] = compute(self.strategy.indicator(feature.indicator), self.frame)
+        values = _column(feature, self.outputs[feature.indicator], self.frame)
+        if self.last_closed is None:
+            return values
+        return np.append(values, np.nan)[self.last_closed]  # the bar before the first is the one appended
+
+
+def _view(strategy: Strategy, frame: pd.DataFrame, base: str, timeframe: str) -> _View:
+    if timeframe == base:
+        return _View(strategy, frame, None)
+    if TIMEFRAMES[timeframe] < TIMEFRAMES[base]:
+        raise ResearchError(
+            ErrorCode.INVALID_STRATEGY,
+            f"nn_inputs: features at {timeframe} need bars finer than those of the base timeframe {base}. "
+            f"Make {timeframe} the base_timeframe, or take it out.",
+        )
+    higher = resample(frame, timeframe)
+    return _View(strategy, higher, last_closed(_times(frame), base, _times(higher), timeframe))
 
 
 def fit_scalers(strategy: Strategy, train: Matrix) -> dict[str, Scaler]:
@@ -93,3 +126,7 @@ def _column(feature: Feature, outputs: Outputs, frame: pd.DataFrame) -> Column:
     if feature.input_transform is not None:
         values = values / frame[feature.input_transform.reference].to_numpy(dtype=np.float64)
     return values if feature.membership is None else degree(feature.membership, values)
+
+
+def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(frame.index)

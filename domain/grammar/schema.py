@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from domain.grammar.checks import Parts, cross_check, raw_column
 from domain.grammar.features import Feature, FuzzyInput, FuzzySet, Indicator, NetworkInput, RawInput
 from domain.grammar.learning import ContextSeries, Decisions, Model, Training, TrainingData
-from domain.grammar.values import Frozen, Prose, StrategyName, Version, dotted
+from domain.grammar.values import TIMEFRAMES, Frozen, Prose, StrategyName, Version, dotted
 
 
 class Strategy(Frozen):
@@ -81,8 +81,11 @@ class Strategy(Frozen):
 
     @property
     def warmup(self) -> int:
-        """Leading bars of the base timeframe on which some feature has no value yet (for one timeframe)."""
-        return max(self.indicator(feature.indicator).warmup for feature in self.features)
+        """Leading bars of the base timeframe on which some feature has no value yet, where no bar is missing."""
+        base = TIMEFRAMES[self.training_data.base_timeframe]
+        waits = ((self.indicator(f.indicator).warmup, TIMEFRAMES[f.timeframe] / base) for f in self.features)
+        # A higher bar is seen when it has closed, and the first of them may have begun before the first base bar.
+        return max(round(warmup if ratio == 1 else (warmup + 2) * ratio) for warmup, ratio in waits)
 
     def _columns(self, entry: NetworkInput, timeframe: str) -> tuple[Feature, ...]:
         if isinstance(entry, FuzzyInput):

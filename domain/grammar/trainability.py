@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from domain.grammar.features import Indicator
 from domain.grammar.learning import Decisions, Mlp, Training, TripleBarrierLabels
 from domain.grammar.schema import Strategy
+from domain.grammar.values import TIMEFRAMES
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Capabilities:
     allow_short_from_flat: bool = False
     label_weights: bool = False
     several_symbols: bool = False
-    several_timeframes: bool = False
+    higher_timeframes: bool = False
     context_data: bool = False
 
 
@@ -49,6 +50,7 @@ ENGINE_CAPABILITIES = Capabilities(
     cost_model=True,
     min_signal_separation=True,
     allow_short_from_flat=True,
+    higher_timeframes=True,
 )
 """What the embedded engine can train."""
 
@@ -91,8 +93,13 @@ def _data(strategy: Strategy, engine: Capabilities) -> Iterator[str]:
     data = strategy.training_data
     if len(data.symbols) > 1 and not engine.several_symbols:
         yield f"training_data.symbols: {len(data.symbols)} of them"
-    if len(data.timeframes) > 1 and not engine.several_timeframes:
-        yield f"training_data.timeframes: {len(data.timeframes)} of them"
+    for timeframe in sorted({feature.timeframe for feature in strategy.features} - {data.base_timeframe}):
+        finer = TIMEFRAMES[timeframe] < TIMEFRAMES[data.base_timeframe]
+        if finer or not engine.higher_timeframes:
+            yield (
+                f"training_data.timeframes: {timeframe} beside the base timeframe {data.base_timeframe}"
+                f"{', which is coarser' if finer else ''}"
+            )
     if strategy.context_data and not engine.context_data:
         yield f"context_data: {', '.join(dict.fromkeys(series.provider for series in strategy.context_data))}"
 

@@ -7,10 +7,9 @@ boolean is not, NaN and infinity are nowhere allowed. `Problem` is how every par
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
+from datetime import date, timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -170,18 +169,17 @@ def _timeframe(value: object) -> object:
     return value
 
 
-class _Timeframe(StrEnum):
-    M1 = "1m"
-    M5 = "5m"
-    M15 = "15m"
-    M30 = "30m"
-    H1 = "1h"
-    H4 = "4h"
-    D1 = "1d"
-    W1 = "1w"
-
-
-TIMEFRAMES: tuple[str, ...] = tuple(member.value for member in _Timeframe)
+TIMEFRAMES: Mapping[str, timedelta] = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "1d": timedelta(days=1),
+    "1w": timedelta(weeks=1),
+}
+"""Every timeframe with its length, from the finest to the coarsest."""
 PRICE_COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 
 

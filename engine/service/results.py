@@ -12,9 +12,9 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from domain.grammar.values import TIMEFRAMES
 from domain.results import BacktestResult, Costs, LossCurve, PartName, ServiceRun, Task, TrainingResult
 from domain.strategy import RegimeLabels, Strategy
-from engine.bars import TIMEFRAMES
 from engine.interface import BacktestJob, TrainJob
 from engine.labels import SignalClass
 from engine.service.answers import Answer, Broken, read

@@ -146,7 +146,7 @@ def trainings(draw: st.DrawFn, output_format: Any) -> Training:
 
 @st.composite
 def whole_strategies(draw: st.DrawFn) -> Strategy:
-    frames = draw(st.lists(st.sampled_from(TIMEFRAMES), min_size=1, max_size=3, unique=True))
+    frames = draw(st.lists(st.sampled_from(tuple(TIMEFRAMES)), min_size=1, max_size=3, unique=True))
     days = sorted(draw(st.lists(st.dates(), min_size=2, max_size=2)))
     calculated = [draw(indicators(i)) for i in draw(st.lists(ids, min_size=1, max_size=3, unique=True))]
     sets: list[FuzzySet] = []

@@ -9,12 +9,14 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from domain.errors import ErrorCode, ResearchError
+from domain.grammar.values import TIMEFRAMES
 from domain.results import Task
-from domain.strategy import Indicator, Strategy
+from domain.strategy import Indicator, Strategy, trainability
 from engine.dataset import prepare
 from engine.features import build_features, raw_features
 from engine.indicators import compute
 from engine.labels import SignalClass, forward_return, zigzag
+from engine.resampling import resample
 from engine.splits import split_bars, training_bars
 
 Build = Callable[..., Strategy]
@@ -130,11 +132,34 @@ def test_a_class_to_be_traded_that_is_too_rare_is_refused_with_the_counts(
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
 
 
-def test_another_timeframe_than_the_bars_is_refused_by_name(strategy: Build, eurusd: pd.DataFrame) -> None:
-    two = {"timeframes": {"mode": "multi_timeframe", "list": ["1h", "4h"], "base_timeframe": "1h", "timeframe": None}}
-    with pytest.raises(ResearchError, match="not at 4h") as refused:
-        raw_features(strategy({"training_data": two}), eurusd)
+def several(*timeframes: str, base: str) -> dict[str, Any]:
+    block = {"mode": "multi_timeframe", "list": list(timeframes), "base_timeframe": base, "timeframe": None}
+    return {"training_data": {"timeframes": block}}
+
+
+def test_a_higher_timeframes_feature_is_that_of_its_last_closed_bar(strategy: Build, eurusd: pd.DataFrame) -> None:
+    it = strategy(several("1h", "4h", "1d", base="1h"))
+    matrix, names = build_features(it, eurusd, prepare(it, eurusd).scalers)
+    raw = raw_features(it, eurusd)
+    for timeframe in ("4h", "1d"):
+        length = TIMEFRAMES[timeframe]
+        rsi = compute(Indicator(id="r", type="rsi"), resample(eurusd, timeframe))[None]
+        roc = compute(Indicator(id="r", type="roc"), resample(eurusd, timeframe))[None]
+        opened = resample(eurusd, timeframe).index
+        for at in (2000, 2001, 2002, 2003, 2004, len(eurusd) - 1):
+            seen = max(k for k, time in enumerate(opened) if time + length <= eurusd.index[at] + TIMEFRAMES["1h"])
+            assert raw[at, names.index(f"{timeframe}_roc_10")] == roc[seen]
+            low = matrix[at, names.index(f"{timeframe}_rsi_level_low")]
+            assert low == pytest.approx(np.clip((45 - rsi[seen]) / 45, 0, 1))
+    assert np.isfinite(raw[it.warmup :]).all()
+
+
+def test_a_finer_timeframe_than_the_bars_is_refused_by_name(strategy: Build, eurusd: pd.DataFrame) -> None:
+    it = strategy(several("1h", "4h", base="4h"))
+    with pytest.raises(ResearchError, match=r"features at 1h need bars finer than .* 4h") as refused:
+        raw_features(it, eurusd)
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
+    assert trainability(it).lacks == ("training_data.timeframes: 1h beside the base timeframe 4h, which is coarser",)
 
 
 def test_bars_without_movement_are_refused(
