@@ -7,8 +7,10 @@ date range would bring to light what is sealed. The date range cuts the bars bef
 The embargo is the end of the earlier part: bars whose labels may look into it, but which no part uses.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 
 import pandas as pd
 
@@ -52,30 +54,57 @@ class Split:
 
 
 def split_bars(strategy: Strategy, index: pd.DatetimeIndex) -> Split:
-    """Divide bars, known by their opening times alone, as a strategy wants them.
+    """Divide the bars of one symbol, known by their opening times alone, as a strategy wants them.
 
     Raises ResearchError DATA_UNAVAILABLE, with the numbers, if the date range holds no bars or too few of them.
     """
-    data, training = strategy.training_data, strategy.training
-    embargo = training.labels.lookahead
-    sealed = round(len(index) * (1.0 - LOCKBOX))
-    first = int(index.searchsorted(_midnight(data.start_date))) if data.start_date else 0
+    return split_symbols(strategy, {"": index})[""]
+
+
+def split_symbols(strategy: Strategy, indexes: Mapping[str, pd.DatetimeIndex]) -> dict[str, Split]:
+    """Divide the bars of several symbols at the same moments, so that no part of one reaches into a later one of
+    another: what moves one moves the others too. The moments are those that divide all their bars' times, each counted
+    once. Errors as for split_bars, with the symbol's name.
+    """
+    times = reduce(pd.DatetimeIndex.union, indexes.values())
+    data = strategy.training_data
+    sealed = round(len(times) * (1.0 - LOCKBOX))
+    first = int(times.searchsorted(_midnight(data.start_date))) if data.start_date else 0
     last = sealed
     if data.end_date:
-        last = min(sealed, int(index.searchsorted(_midnight(data.end_date + timedelta(days=1)))))
+        last = min(sealed, int(times.searchsorted(_midnight(data.end_date + timedelta(days=1)))))
     bars = max(last - first, 0)
-    open_share = TRAIN + VALIDATION + BACKTEST
-    backtest_start = round(bars * (TRAIN + VALIDATION) / open_share)
-    validation_start = round(backtest_start * (1.0 - _validation_share(strategy)))
+    backtest = first + round(bars * (TRAIN + VALIDATION) / (TRAIN + VALIDATION + BACKTEST))
+    validation = first + round((backtest - first) * (1.0 - _validation_share(strategy)))
+    bounds = (first, validation, backtest, max(last, first), sealed)
+    splits: dict[str, Split] = {}
+    for symbol, index in indexes.items():
+        at = [int(index.searchsorted(times[bound])) if bound < len(times) else len(index) for bound in bounds]
+        splits[symbol] = _split(strategy, symbol, index, *at)
+    return splits
+
+
+def _split(
+    strategy: Strategy,
+    symbol: str,
+    index: pd.DatetimeIndex,
+    first: int,
+    validation: int,
+    backtest: int,
+    last: int,
+    sealed: int,
+) -> Split:
+    """One symbol's parts, from the positions where they begin and the date range ends."""
+    embargo = strategy.training.labels.lookahead
     split = Split(
         first=first,
-        train=slice(data.history_required, validation_start - embargo),
-        validation=slice(validation_start, backtest_start - embargo),
-        backtest=slice(backtest_start, bars - embargo),
+        train=slice(strategy.training_data.history_required, validation - first - embargo),
+        validation=slice(validation - first, backtest - first - embargo),
+        backtest=slice(backtest - first, last - first - embargo),
         lockbox=slice(sealed - first, len(index) - first),
         embargo=embargo,
     )
-    _refuse_too_few(strategy, split, bars, index, sealed)
+    _refuse_too_few(strategy, split, last - first, index, sealed, symbol)
     return split
 
 
@@ -120,7 +149,9 @@ def _validation_share(strategy: Strategy) -> float:
     return VALIDATION / (TRAIN + VALIDATION)
 
 
-def _refuse_too_few(strategy: Strategy, split: Split, bars: int, index: pd.DatetimeIndex, sealed: int) -> None:
+def _refuse_too_few(
+    strategy: Strategy, split: Split, bars: int, index: pd.DatetimeIndex, sealed: int, symbol: str
+) -> None:
     wanted = (
         ("train", split.train, MIN_TRAIN),
         ("validation", split.validation, MIN_VALIDATION),
@@ -135,11 +166,12 @@ def _refuse_too_few(strategy: Strategy, split: Split, bars: int, index: pd.Datet
         return
     data = strategy.training_data
     days = f" from {data.start_date or 'the first'} to {data.end_date or 'the last'}" if _has_days(strategy) else ""
+    of = f" of {symbol}" if symbol else ""
     there_is = f"{len(index)} bars, {index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}" if len(index) else "no bars"
     opened = f", of which those before {index[sealed]:%Y-%m-%d} are open to a cycle" if sealed < len(index) else ""
     raise ResearchError(
         ErrorCode.DATA_UNAVAILABLE,
-        f"too few bars: there are {there_is}{opened}, and the strategy's dates{days} leave {bars} of them. "
+        f"too few bars{of}: there are {there_is}{opened}, and the strategy's dates{days} leave {bars} of them. "
         f"With {data.history_required} bars of history and an embargo of {split.embargo} bars between the parts, "
         f"{'; '.join(short)}. Widen the strategy's dates, lower history_required or the labels' look-ahead, "
         "or import more bars.",

@@ -9,7 +9,7 @@ import pytest
 from domain.errors import ErrorCode, ResearchError
 from domain.results import PartName
 from domain.strategy import Strategy
-from engine.splits import Split, backtest_bars, describe, split_bars, training_bars
+from engine.splits import Split, backtest_bars, describe, split_bars, split_symbols, training_bars
 
 Build = Callable[..., Strategy]
 
@@ -117,3 +117,27 @@ def test_too_few_bars_are_refused_with_what_each_part_needs(strategy: Build, cou
     with pytest.raises(ResearchError, match=r"train has .* bars and needs 100") as refused:
         split(strategy(), count)
     assert refused.value.code is ErrorCode.DATA_UNAVAILABLE
+
+
+def test_several_symbols_are_divided_at_the_same_moments(strategy: Build) -> None:
+    whole = hours(10_000)
+    weekdays = whole[whole.day_of_week < 5]
+    late = whole[2_000:]
+    parts = split_symbols(strategy(), {"A": whole, "B": weekdays, "C": late})
+    assert parts["A"] == split(strategy())
+    for name in ("train", "validation", "backtest"):
+        begins = {s: index[parts[s].first + getattr(parts[s], name).start] for s, index in (("A", whole), ("C", late))}
+        if name != "train":
+            assert begins["A"] == begins["C"]
+    for symbol, index in (("A", whole), ("B", weekdays), ("C", late)):
+        part = parts[symbol]
+        assert index[part.validation.start] >= whole[5000]
+        # The labels of one symbol's train, as far as they look, end before another's validation begins.
+        assert index[part.train.stop - 1 + part.embargo] < whole[5000]
+        assert index[part.backtest.start] >= whole[6500]
+        assert index[part.lockbox.start] >= whole[8500]
+
+
+def test_a_symbol_with_too_few_bars_is_refused_by_its_name(strategy: Build) -> None:
+    with pytest.raises(ResearchError, match="too few bars of B: there are 3000 bars"):
+        split_symbols(strategy(), {"A": hours(10_000), "B": hours(10_000)[7_000:]})
