@@ -96,8 +96,8 @@ def signal_positions(strategy: Strategy, model: Model, frame: pd.DataFrame, part
 
     `frame` begins where the training's bars began. Before the part nothing is decided: it starts flat.
     """
-    features, _ = build_features(strategy, frame, model.scalers)
-    return target_positions(predict(model, features[part]), strategy.decisions)
+    features, _ = build_features(strategy, frame, model.scalers(model.recipe.symbol))
+    return target_positions(predict(model, features, part), strategy.decisions)
 
 
 def targets_at_opens(held: Signals) -> Signals:

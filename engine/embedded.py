@@ -17,7 +17,7 @@ from engine.pool import JobPool, JobRaised, ProcessDied
 
 logger = logging.getLogger(__name__)
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised with every change after which the same job gives another result; results of other versions are not reused."""
 
 R = TypeVar("R", bound=Frozen)

@@ -45,12 +45,17 @@ def build_features(strategy: Strategy, frame: pd.DataFrame, scalers: Scalers) ->
     that of the training, since averages remember where they began. Raises ResearchError INVALID_STRATEGY for an
     indicator or a timeframe that this engine does not compute, KeyError if a scaler of a scaled feature is missing.
     """
-    matrix = raw_features(strategy, frame)
+    return scaled(strategy, raw_features(strategy, frame), scalers), tuple(f.name for f in strategy.features)
+
+
+def scaled(strategy: Strategy, raw: Matrix, scalers: Scalers) -> Matrix:
+    """The columns of `raw_features` as the network sees them. KeyError if a scaler of a scaled feature is missing."""
+    matrix = raw.copy()
     for position, feature in enumerate(strategy.features):
         if feature.normalization != "none":
             scaler = scalers[feature.name]
             matrix[:, position] = (matrix[:, position] - scaler.offset) / scaler.scale
-    return matrix, tuple(feature.name for feature in strategy.features)
+    return matrix
 
 
 def raw_features(strategy: Strategy, frame: pd.DataFrame) -> Matrix:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from numpy.typing import NDArray
 
 from domain.errors import ErrorCode, ResearchError
 from domain.strategy import PlateauSchedule, StepSchedule, Strategy, Training
@@ -24,18 +25,17 @@ from engine.interface import Progress, Report
 from engine.metrics import accuracy
 from engine.model import arrays_of, refill, with_weights
 from engine.network import (
+    Chance,
     EpochResult,
     Network,
+    Numbers,
     Plan,
     Rows,
-    class_losses,
-    make_network,
-    make_optimizer,
-    return_losses,
+    begin,
+    filled_up,
+    guessing_loss,
     run_epoch,
 )
-
-_EPOCHS_KEY = 1
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ def fit(
     """
     training = strategy.training
     plan = make_plan(strategy, dataset)
-    key = jax.random.key(seed)
-    network = make_network(strategy.model, len(dataset.features), dataset.head, jax.random.fold_in(key, 0))
-    optimizer_state = make_optimizer(plan).init(eqx.filter(network, eqx.is_inexact_array))
+    on_device = _on_device(dataset)
+    network, optimizer_state = begin(strategy.model, len(dataset.features), plan, seed)
     step = _Step(network, optimizer_state, network, FitState(learning_rate=training.learning_rate))
     mark = fingerprint(strategy, dataset, seed, job)
     found = read_checkpoint(resume_from, mark) if resume_from is not None else None
@@ -83,14 +82,15 @@ def fit(
         step = _restore(step, found)
         write_checkpoint(workdir, mark, found)
         report(_progress(step.state, training))
-    epochs_key = jax.random.fold_in(key, _EPOCHS_KEY)
-    train, validation = _on_device(dataset.train), _on_device(dataset.validation)
     began = time.monotonic() - step.state.seconds
     while step.state.epoch < training.epochs and not _stops(step.state, training):
-        epoch_key = jax.random.fold_in(epochs_key, step.state.epoch + 1)
-        rate = jnp.float32(step.state.learning_rate)
         network, optimizer_state, result = run_epoch(
-            step.network, step.optimizer_state, train, validation, epoch_key, rate, plan
+            step.network,
+            step.optimizer_state,
+            *on_device,
+            Chance.of(seed, step.state.epoch + 1, len(dataset.train.ends)),
+            _numbers(training, dataset, step.state.learning_rate),
+            plan,
         )
         state = _advance(step.state, _record(step.state, dataset, result), training)
         better = state.best_epoch == state.epoch
@@ -102,35 +102,29 @@ def fit(
 
 
 def make_plan(strategy: Strategy, dataset: Dataset) -> Plan:
-    """The training's numbers as the compiled epoch takes them."""
+    """What of the training the epoch is compiled for."""
     training = strategy.training
-    return Plan(
-        head=dataset.head,
-        loss=training.loss,
-        focal_gamma=training.focal_gamma,
-        huber_delta=training.huber_delta,
-        batch_size=training.batch_size,
-        gradient_clip=training.gradient_clip,
-    )
+    return Plan(dataset.head.classes, training.loss, training.batch_size, training.gradient_clip is not None)
 
 
 def baseline_loss(strategy: Strategy, dataset: Dataset) -> float:
     """The validation loss of guessing train's class frequencies for every row, or train's mean return."""
-    plan, targets = make_plan(strategy, dataset), jnp.asarray(dataset.validation.targets)
-    if not dataset.head.classes:
-        return float(jnp.mean(return_losses(plan, jnp.full(targets.shape, dataset.head.mean), targets)))
-    frequencies = np.bincount(dataset.train.targets, minlength=dataset.head.classes) / len(dataset.train.targets)
-    guess = jnp.broadcast_to(jnp.log(jnp.asarray(frequencies)), (len(targets), dataset.head.classes))
-    return float(jnp.mean(class_losses(plan, guess, targets)))
+    classes = dataset.head.classes
+    # Scores whose softmax are the frequencies; a return of train's mean is 0 in units of the output.
+    guess = np.log(np.bincount(dataset.train.targets, minlength=classes)) if classes else np.zeros(1)
+    numbers = _numbers(strategy.training, dataset, strategy.training.learning_rate)
+    rows = _part_on_device(dataset.validation, dataset)
+    return float(guessing_loss(jnp.asarray(guess.astype(np.float32)), rows, numbers, make_plan(strategy, dataset)))
 
 
 def fingerprint(strategy: Strategy, dataset: Dataset, seed: int, job: str) -> str:
     """What a checkpoint belongs to: resumed under any other, it would not give the same bits."""
     digest = hashlib.sha256(f"{job} {seed} {jax.__version__} {jax.default_backend()}".encode())
     digest.update(strategy.model_dump_json().encode())
+    digest.update(np.ascontiguousarray(dataset.train.features).tobytes())
     for rows in (dataset.train, dataset.validation):
-        digest.update(np.ascontiguousarray(rows.features).tobytes())
-        digest.update(np.ascontiguousarray(rows.targets).tobytes())
+        for array in (rows.ends, rows.targets, rows.weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
@@ -143,15 +137,19 @@ def _record(before: FitState, dataset: Dataset, result: EpochResult) -> EpochRec
             f"in epoch {epoch} the loss became {train_loss} (train) and {validation_loss} (validation), with the "
             f"learning rate {before.learning_rate:g}. Lower training.learning_rate, or set training.gradient_clip.",
         )
-    classes = dataset.head.classes
     return EpochRecord(
         epoch=epoch,
         learning_rate=before.learning_rate,
         train_loss=train_loss,
         validation_loss=validation_loss,
-        train_accuracy=accuracy(np.asarray(result.train_predictions), dataset.train.targets, classes),
-        validation_accuracy=accuracy(np.asarray(result.validation_predictions), dataset.validation.targets, classes),
+        train_accuracy=_accuracy(result.train_outputs, dataset, dataset.train),
+        validation_accuracy=_accuracy(result.validation_outputs, dataset, dataset.validation),
     )
+
+
+def _accuracy(outputs: Array, dataset: Dataset, rows: PartRows) -> float:
+    said = dataset.head.predictions(np.asarray(outputs)[: len(rows.targets)])
+    return accuracy(said, rows.targets, dataset.head.classes)
 
 
 def _advance(state: FitState, record: EpochRecord, training: Training) -> FitState:
@@ -194,8 +192,30 @@ def _progress(state: FitState, training: Training) -> Progress:
     )
 
 
-def _on_device(rows: PartRows) -> Rows:
-    return Rows(jnp.asarray(rows.features), jnp.asarray(rows.targets))
+def _numbers(training: Training, dataset: Dataset, learning_rate: float) -> Numbers:
+    huber_delta = training.huber_delta / dataset.head.scale
+    return Numbers.of(learning_rate, training.focal_gamma, huber_delta, training.gradient_clip)
+
+
+def _on_device(dataset: Dataset) -> tuple[Array, Rows, Rows]:
+    """Features and both parts' rows, as run_epoch wants them."""
+    features = _filled(dataset.train.features)
+    return jnp.asarray(features), _part_on_device(dataset.train, dataset), _part_on_device(dataset.validation, dataset)
+
+
+def _part_on_device(rows: PartRows, dataset: Dataset) -> Rows:
+    targets = rows.targets if dataset.head.classes else dataset.head.standardised(rows.targets).astype(np.float32)
+    return Rows(
+        ends=jnp.asarray(_filled(rows.ends)),
+        targets=jnp.asarray(_filled(targets)),
+        weights=jnp.asarray(_filled(rows.weights)),
+        count=jnp.asarray(np.int32(len(targets))),
+    )
+
+
+def _filled(array: NDArray[Any]) -> NDArray[Any]:
+    """The rows and zeros below them."""
+    return np.pad(array, [(0, filled_up(len(array)) - len(array)), *[(0, 0)] * (array.ndim - 1)])
 
 
 def _checkpoint(step: _Step) -> Checkpoint:

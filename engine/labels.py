@@ -3,14 +3,17 @@
 Every function sees one part of the bars alone, so that no label of one part depends on a bar of the next.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
+import talib
 from numpy.typing import NDArray
 
 from domain.errors import ErrorCode, ResearchError
-from domain.strategy import ForwardReturnLabels, Labels, ZigzagLabels
+from domain.strategy import ForwardReturnLabels, Labels, TripleBarrierLabels, ZigzagLabels
 
 Prices = NDArray[np.float64]
 Targets = NDArray[np.float64]
@@ -28,20 +31,93 @@ class SignalClass(IntEnum):
 TRADED = (SignalClass.BUY, SignalClass.SELL)
 
 
-def compute_labels(labels: Labels, close: Prices) -> Targets:
-    """The target of each bar of one part, from its closes.
+def compute_labels(labels: Labels, bars: pd.DataFrame) -> Targets:
+    """The target of each bar of one part, from that part's high, low and close.
 
     Raises ResearchError INVALID_STRATEGY for labels that this engine does not compute.
     """
+    return labels_and_weights(labels, bars)[0]
+
+
+def labels_and_weights(labels: Labels, bars: pd.DataFrame) -> tuple[Targets, NDArray[np.float64]]:
+    """The target of each bar of one part, and how much it counts: 1, or its uniqueness where the labels ask for that.
+
+    Errors as for compute_labels.
+    """
+    high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in ("high", "low", "close"))
+    if isinstance(labels, TripleBarrierLabels):
+        found = triple_barrier(labels, high, low, close)
+        return found.targets, uniqueness(found.touched) if labels.compute_weights else np.ones(len(close))
     if isinstance(labels, ZigzagLabels):
-        return zigzag(close, labels.zigzag_threshold)
+        return zigzag(close, labels.zigzag_threshold), np.ones(len(close))
     if isinstance(labels, ForwardReturnLabels):
-        return forward_return(close, labels.horizon)
+        return forward_return(close, labels.horizon), np.ones(len(close))
     raise ResearchError(
         ErrorCode.INVALID_STRATEGY,
         f"training.labels.source: the embedded engine does not compute {labels.source}; "
-        "it computes zigzag and forward_return.",
+        "it computes zigzag, forward_return and triple_barrier.",
     )
+
+
+@dataclass(frozen=True)
+class Barriers:
+    """What each bar met first. touched: the bar where it did; -1 where there is no label."""
+
+    targets: Targets
+    touched: NDArray[np.int64]
+
+
+def triple_barrier(labels: TripleBarrierLabels, high: Prices, low: Prices, close: Prices) -> Barriers:
+    """The first of take-profit (BUY), stop (SELL) and time (HOLD) after each bar's close.
+
+    The barriers lie at multiples of the volatility known at that close: the average true range over `vol_span` bars,
+    or for the method close the exponentially weighted deviation of returns over that span, times the close. Which of
+    two barriers within one bar was met first is not known: the stop is taken. Bars without a full look-ahead have no
+    label, though they may meet a barrier: those that do soon would be the only ones.
+    """
+    targets, touched = np.full(len(close), np.nan), np.full(len(close), -1, dtype=np.int64)
+    volatility = _volatility(labels, high, low, close)
+    longest = labels.max_holding_period
+    with np.errstate(invalid="ignore"):
+        known = volatility > 0
+    known[max(len(close) - longest, 0) :] = False
+    upper, lower = close + labels.pt_multiplier * volatility, close - labels.sl_multiplier * volatility
+    waiting = np.flatnonzero(known)
+    for ahead in range(1, longest + 1):
+        stopped = low[waiting + ahead] <= lower[waiting]
+        met = stopped | (high[waiting + ahead] >= upper[waiting])
+        targets[waiting[met]] = np.where(stopped[met], SignalClass.SELL, SignalClass.BUY)
+        touched[waiting[met]] = waiting[met] + ahead
+        waiting = waiting[~met]
+    targets[waiting], touched[waiting] = SignalClass.HOLD, waiting + longest
+    return Barriers(targets, touched)
+
+
+def _volatility(labels: TripleBarrierLabels, high: Prices, low: Prices, close: Prices) -> Prices:
+    """In units of the price, at each close from bars up to it; NaN where there is none yet."""
+    span = labels.vol_span
+    if labels.vol_method == "atr":
+        # TA-Lib's range has no value on the first bar, where there is no close before it.
+        return np.asarray(talib.ATR(high, low, close, timeperiod=span), dtype=np.float64)
+    returns = pd.Series(close).pct_change()
+    return returns.ewm(span=span, min_periods=max(span, 2)).std().to_numpy(dtype=np.float64) * close
+
+
+def uniqueness(touched: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much of its time each label has for itself: the mean over its bars, from the one after it to the one that it
+    meets, of one in the number of labels that share the bar. 0 where there is no label.
+
+    Source: Lopez de Prado, Advances in Financial Machine Learning (2018), chapter 4, average uniqueness.
+    """
+    begun = np.flatnonzero(touched >= 0)
+    changes = np.zeros(len(touched) + 2)
+    np.add.at(changes, begun + 1, 1.0)
+    np.add.at(changes, touched[begun] + 1, -1.0)
+    sharing = np.cumsum(changes)[:-1]
+    shares = np.concatenate(([0.0], np.cumsum(np.divide(1.0, sharing, out=np.zeros_like(sharing), where=sharing > 0))))
+    weights = np.zeros(len(touched))
+    weights[begun] = (shares[touched[begun] + 1] - shares[begun + 1]) / (touched[begun] - begun)
+    return weights
 
 
 def forward_return(close: Prices, horizon: int) -> Targets:

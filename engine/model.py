@@ -24,30 +24,33 @@ from domain.errors import ErrorCode, ResearchError
 from domain.results import Frozen, Task
 from domain.strategy import Decisions, Feature, Indicator
 from domain.strategy import Model as Architecture
-from engine.features import Matrix, Scaler
+from engine.dataset import whole_windows
+from engine.features import Matrix, Scaler, Scalers
 from engine.labels import SignalClass
-from engine.network import CHUNK, Head, Network, forward, make_network
+from engine.network import CHUNK, Head, Network, forward, skeleton
 
 WEIGHTS_FILE: Final = "model.npz"
 RECIPE_FILE: Final = "model.json"
 
 Arrays = Mapping[str, NDArray[Any]]
+_WHOLE: Final = slice(None)
 
 
 class Recipe(Frozen):
     """What a model is beside its weights.
 
     classes: ids of the classes that the network tells apart, in the order of its outputs; empty for a regression.
+    scalers: by symbol, then by feature.
     target_mean, target_scale: of the returns in train, in units of returns (regression).
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     task: Task
     classes: tuple[SignalClass, ...]
     architecture: Architecture
     indicators: tuple[Indicator, ...]
     features: tuple[Feature, ...]
-    scalers: dict[str, Scaler]
+    scalers: dict[str, dict[str, Scaler]]
     target_mean: float = 0.0
     target_scale: float = 1.0
     decisions: Decisions
@@ -70,33 +73,47 @@ class Model:
     network: Network
     model_id: str
 
-    @property
-    def scalers(self) -> Mapping[str, Scaler]:
-        """What build_features wants."""
-        return self.recipe.scalers
+    def scalers(self, symbol: str) -> Scalers:
+        """What build_features wants for a symbol's bars. Raises ResearchError BACKTEST_FAILED for one unknown to it."""
+        try:
+            return self.recipe.scalers[symbol]
+        except KeyError:
+            raise ResearchError(
+                ErrorCode.BACKTEST_FAILED,
+                f"the model was trained on {', '.join(self.recipe.scalers)}, not on {symbol}.",
+            ) from None
 
 
-def predict(model: Model, features: Matrix) -> NDArray[np.float64]:
-    """The model's say on rows of `build_features`.
+def predict(model: Model, features: Matrix, part: slice = _WHOLE) -> NDArray[np.float64]:
+    """The model's say on rows of `build_features`, of a part of them; the bars before a part are seen by its first.
 
     Classification: probabilities, shape (rows, 3), columns BUY, HOLD, SELL (SignalClass); a class that did not occur in
-    train has 0. Regression: predicted returns, shape (rows,), as fractions. A row with a NaN feature gets NaN.
+    train has 0. Regression: predicted returns, shape (rows,), as fractions. A row whose window has a NaN, or begins
+    before the first bar, gets NaN.
     """
-    known: NDArray[np.bool] = np.asarray(np.isfinite(features).all(axis=1))[:, np.newaxis]
-    rows = np.where(known, features, 0.0).astype(np.float32)
-    # A chunk at a time, so that one compilation serves any number of rows.
-    rows = np.pad(rows, ((0, -len(rows) % CHUNK), (0, 0)))
     head = model.recipe.head
-    chunks = [
-        np.asarray(forward(model.network, jnp.asarray(rows[at : at + CHUNK]), head), dtype=np.float64)
-        for at in range(0, len(rows), CHUNK)
-    ]
-    said = np.concatenate(chunks)[: len(features)] if chunks else np.zeros((0, head.outputs))
+    known = whole_windows(features, model.network.sequence_length)[part]
+    filled = np.where(np.isfinite(features), features, 0.0).astype(np.float32)
+    said = head.predictions(outputs_of(model.network, filled, np.arange(len(features))[part]))
     if not head.classes:
-        return np.where(known.reshape(-1), said.reshape(-1), np.nan)
-    probabilities = np.zeros((len(features), len(SignalClass)))
+        return np.where(known, said, np.nan)
+    probabilities = np.zeros((len(said), len(SignalClass)))
     probabilities[:, list(model.recipe.classes)] = said
-    return np.where(known, probabilities, np.nan)
+    return np.where(known[:, np.newaxis], probabilities, np.nan)
+
+
+def outputs_of(network: Network, features: NDArray[np.float32], ends: NDArray[np.integer]) -> NDArray[np.float32]:
+    """The network's outputs, shape (ends, outputs), for the windows of `features` that end with these bars; of one
+    that begins before the first bar what comes out means nothing.
+    """
+    # A chunk at a time, the last filled up, so that one compilation serves any number of rows.
+    offsets = np.arange(1 - network.sequence_length, 1)
+    filled = np.pad(ends, (0, -len(ends) % CHUNK))
+    chunks = [
+        np.asarray(forward(network, jnp.asarray(features[np.maximum(filled[at : at + CHUNK, None] + offsets, 0)])))
+        for at in range(0, len(filled), CHUNK)
+    ]
+    return np.concatenate(chunks)[: len(ends)] if chunks else np.zeros((0, network.outputs), dtype=np.float32)
 
 
 def save_model(recipe: Recipe, network: Network, directory: Path) -> str:
@@ -121,8 +138,8 @@ def load_model(path: Path, model_id: str | None = None) -> Model:
         if model_id is not None and found != model_id:
             raise _unreadable(directory, f"its id is {found[:12]}, not {model_id[:12]}")
         recipe = Recipe.model_validate_json(text)
-        skeleton = make_network(recipe.architecture, len(recipe.features), recipe.head, jax.random.key(0))
-        return Model(recipe, with_weights(skeleton, unpack(weights)), found)
+        shapes = skeleton(recipe.architecture, len(recipe.features), recipe.head.outputs)
+        return Model(recipe, with_weights(shapes, unpack(weights)), found)
     except (OSError, ValueError, TypeError, KeyError, ValidationError, zipfile.BadZipFile) as error:
         raise _unreadable(directory, str(error)) from error
 
@@ -135,9 +152,13 @@ def arrays_of(tree: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401
 
 def with_weights(network: Network, weights: Arrays) -> Network:
     """The network with these weights in place of its own. ValueError if they are not those of such a network."""
-    arrays, rest = eqx.partition(network, eqx.is_array)
+    arrays, rest = eqx.partition(network, _is_array_or_its_shape)
     restored: Network = eqx.combine(refill(arrays, weights), rest)
     return restored
+
+
+def _is_array_or_its_shape(leaf: object) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def refill(tree: Any, arrays: Arrays) -> Any:  # noqa: ANN401

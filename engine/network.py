@@ -1,7 +1,8 @@
 """The network: Equinox modules, their losses, and one compiled epoch of training by Optax.
 
-The same weights, rows, key and plan give the same bits on one machine. Everything that a compiled function depends on
-is an argument, so that one compilation serves every epoch, and every training of the same shape in a process.
+The same weights, rows, seed and plan give the same bits on one machine and one kind of device: the processor, or a GPU
+where JAX finds one. Everything that a compiled function depends on is an argument, so that one compilation serves every
+epoch, and every training of the same shape.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from typing import Literal, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
+from numpy.typing import NDArray
 
-from domain.strategy import Mlp, Model
+from domain.strategy import Mlp, Model, Recurrent
 
 # Stated, not left to the library's defaults: the bits of a model depend on each of them.
 for _option, _value in (
@@ -45,8 +48,10 @@ class MlpNetwork(eqx.Module):
     """A feed-forward network over one row of features; dropout after every hidden layer."""
 
     layers: tuple[eqx.nn.Linear, ...]
-    dropout: eqx.nn.Dropout
+    dropout: float = eqx.field(static=True)
     activation: Literal["relu", "tanh"] = eqx.field(static=True)
+    sequence_length: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
 
     def __init__(self, architecture: Mlp, inputs: int, outputs: int, key: Array) -> None:
         sizes = (inputs, *architecture.hidden_layers, outputs)
@@ -55,19 +60,89 @@ class MlpNetwork(eqx.Module):
             eqx.nn.Linear(size, following, key=one)
             for size, following, one in zip(sizes, sizes[1:], keys, strict=False)
         )
-        self.dropout = eqx.nn.Dropout(architecture.dropout)
+        self.dropout = architecture.dropout
         self.activation = architecture.activation
+        self.sequence_length = 1
+        self.outputs = outputs
 
-    def __call__(self, row: Array, key: Array | None) -> Array:
-        """The outputs for one row, shape (outputs,); without a key nothing is dropped."""
+    def __call__(self, window: Array, noise: Array | None) -> Array:
+        """The outputs, shape (outputs,), for the last row of a window (rows, features).
+
+        noise: numbers from 0 to 1 of `noise_shape`, which say what is dropped; without them nothing is.
+        """
+        row, drawn = window[-1], 0
         activate = jax.nn.relu if self.activation == "relu" else jnp.tanh
-        keys = [None] * len(self.layers) if key is None else list(jax.random.split(key, len(self.layers)))
-        for layer, one in zip(self.layers[:-1], keys, strict=False):
-            row = self.dropout(activate(layer(row)), key=one, inference=key is None)
+        for layer in self.layers[:-1]:
+            row = activate(layer(row))
+            if noise is not None:
+                row = _drop(row, noise[drawn : drawn + len(row)], self.dropout)
+                drawn += len(row)
         return self.layers[-1](row)
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """How much chance the dropout of one row takes."""
+        return (sum(layer.weight.shape[0] for layer in self.layers[:-1]),)
 
-Network = MlpNetwork
+
+class RecurrentNetwork(eqx.Module):
+    """LSTM or GRU layers over a window of rows, from nothing remembered; the outputs are of the last row's state.
+    Dropout after every layer, on the state that it hands on.
+    """
+
+    cells: tuple[eqx.nn.LSTMCell | eqx.nn.GRUCell, ...]
+    last: eqx.nn.Linear
+    dropout: float = eqx.field(static=True)
+    sequence_length: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+
+    def __init__(self, architecture: Recurrent, inputs: int, outputs: int, key: Array) -> None:
+        cell = eqx.nn.LSTMCell if architecture.type == "lstm" else eqx.nn.GRUCell
+        size = architecture.hidden_size
+        *keys, last_key = jax.random.split(key, architecture.num_layers + 1)
+        self.cells = tuple(cell(size if at else inputs, size, key=one) for at, one in enumerate(keys))
+        self.last = eqx.nn.Linear(size, outputs, key=last_key)
+        self.dropout = architecture.dropout
+        self.sequence_length = architecture.sequence_length
+        self.outputs = outputs
+
+    def __call__(self, window: Array, noise: Array | None) -> Array:
+        """The outputs, shape (outputs,), for a window (sequence_length, features); noise as for an mlp."""
+        for number, cell in enumerate(self.cells):
+            window = _run(cell, window)
+            if noise is not None:
+                window = _drop(window, noise[number], self.dropout)
+        return self.last(window[-1])
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """How much chance the dropout of one window takes."""
+        return (len(self.cells), self.sequence_length, self.cells[0].hidden_size)
+
+
+def _drop(values: Array, noise: Array, share: float) -> Array:
+    return jnp.where(noise < share, 0.0, values / (1.0 - share))
+
+
+def _run(cell: eqx.nn.LSTMCell | eqx.nn.GRUCell, window: Array) -> Array:
+    """The state after each row, shape (rows, hidden)."""
+    nothing = jnp.zeros(cell.hidden_size)
+    if isinstance(cell, eqx.nn.LSTMCell):
+
+        def remember(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
+            carry = cell(row, carry)
+            return carry, carry[0]
+
+        return jax.lax.scan(remember, (nothing, nothing), window)[1]
+
+    def recall(state: Array, row: Array) -> tuple[Array, Array]:
+        state = cell(row, state)
+        return state, state
+
+    return jax.lax.scan(recall, nothing, window)[1]
+
+
+Network = MlpNetwork | RecurrentNetwork
 
 
 @dataclass(frozen=True)
@@ -87,78 +162,164 @@ class Head:
         """How many numbers the network gives for a row."""
         return self.classes or 1
 
+    def predictions(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What outputs of a network say: class probabilities (rows, classes), or returns (rows,) as fractions."""
+        scores = outputs.astype(np.float64)
+        if self.classes:
+            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+            return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return scores[:, 0] * self.scale + self.mean
+
+    def standardised(self, returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns in the units of the network's output."""
+        return (returns - self.mean) / self.scale
+
 
 @dataclass(frozen=True)
 class Plan:
-    """How the network is trained: all that the compiled epoch is made for."""
+    """What the compiled epoch is made for; the same serves every training with the same one, and the same shapes."""
 
-    head: Head
+    classes: int
     loss: Literal["cross_entropy", "focal", "huber", "mse"]
-    focal_gamma: float
-    huber_delta: float
     batch_size: int
-    gradient_clip: float | None
+    clips: bool
+
+
+class Numbers(eqx.Module):
+    """What an epoch is given beside its plan, each an array of one number. huber_delta is in units of the output."""
+
+    learning_rate: Array
+    focal_gamma: Array
+    huber_delta: Array
+    gradient_clip: Array
+
+    @classmethod
+    def of(
+        cls,
+        learning_rate: float,
+        focal_gamma: float = 2.0,
+        huber_delta: float = 1.0,
+        gradient_clip: float | None = None,
+    ) -> "Numbers":
+        """The numbers as arrays; for the plan of a training that does not clip, `gradient_clip` is None."""
+        given = (learning_rate, focal_gamma, huber_delta, gradient_clip or 0.0)
+        return cls(*(jnp.asarray(np.float32(number)) for number in given))
 
 
 class Rows(eqx.Module):
-    """Rows of one part: features (rows, features) and targets (rows,), classes as int32 or returns as float32."""
+    """Rows of one part, filled up to a size that other parts have too; the first `count` are true.
 
-    features: Array
+    ends: the bar whose features a row's window ends with. targets: classes as int32, or returns in units of the
+    output as float32. weights: of each row's loss in train.
+    """
+
+    ends: Array
     targets: Array
+    weights: Array
+    count: Array
+
+
+class Chance(eqx.Module):
+    """An epoch's randomness: the order of the rows, the true ones first, and the key of what is dropped out."""
+
+    order: Array
+    key: Array
+
+    @classmethod
+    def of(cls, seed: int, epoch: int, rows: int) -> "Chance":
+        """That of an epoch, counted from 1, over so many true rows; it follows from the two numbers alone."""
+        chance = np.random.default_rng([seed, epoch])
+        key = chance.integers(0, 2**32, 2, dtype=np.uint32)
+        order = np.concatenate((chance.permutation(rows), np.arange(rows, filled_up(rows))))
+        return cls(jnp.asarray(order.astype(np.int32)), jnp.asarray(key))
 
 
 class EpochResult(eqx.Module):
-    """After an epoch, without dropout: both losses, and the predictions for every row of both parts."""
+    """After an epoch, without dropout or weights: both losses, and the outputs for every row of both parts."""
 
     train_loss: Array
     validation_loss: Array
-    train_predictions: Array
-    validation_predictions: Array
+    train_outputs: Array
+    validation_outputs: Array
 
 
-def make_network(architecture: Model, inputs: int, head: Head, key: Array) -> Network:
-    """A network with fresh weights. Only an mlp is built; other architectures are refused before."""
-    if not isinstance(architecture, Mlp):
-        raise TypeError(f"no network for {architecture.type}")
-    return MlpNetwork(architecture, inputs, head.outputs, key)
+def filled_up(rows: int) -> int:
+    """The size that so many rows are filled up to, at most a quarter more (from four chunks on): few sizes, so that
+    one compilation serves trainings with other numbers of rows.
+    """
+    chunks = max(-(-rows // CHUNK), 1)
+    step = 1 << max(chunks.bit_length() - 3, 0)
+    return -(-chunks // step) * step * CHUNK
 
 
-def make_optimizer(plan: Plan) -> optax.GradientTransformation:
+def make_network(architecture: Model, inputs: int, outputs: int, key: Array) -> Network:
+    """A network with fresh weights."""
+    if isinstance(architecture, Mlp):
+        return MlpNetwork(architecture, inputs, outputs, key)
+    return RecurrentNetwork(architecture, inputs, outputs, key)
+
+
+def make_optimizer(plan: Plan, numbers: Numbers) -> optax.GradientTransformation:
     """Adam, after clipping where it is asked for; the learning rate is applied by the epoch."""
-    clip = () if plan.gradient_clip is None else (optax.clip_by_global_norm(plan.gradient_clip),)
+    clip = (optax.clip_by_global_norm(numbers.gradient_clip),) if plan.clips else ()
     return optax.chain(*clip, optax.scale_by_adam())
 
 
-def predictions(head: Head, outputs: Array) -> Array:
-    """What the network says: class probabilities (rows, classes), or returns (rows,)."""
-    if head.classes:
-        return jnp.exp(_log_probabilities(outputs))
-    return _returns(head, outputs)
+def begin(architecture: Model, inputs: int, plan: Plan, seed: int) -> tuple[Network, optax.OptState]:
+    """A fresh network and what its optimizer remembers before the first epoch.
+
+    Weights and biases are uniform within one in the root of a layer's inputs, or of a cell's units, as Equinox has
+    them; drawn by numpy, since to compile that for each architecture would take longer than many a training.
+    """
+    chance = np.random.default_rng([seed, 0])
+
+    def drawn(layer: _Layer) -> _Layer:
+        bound = float(layer.in_features if isinstance(layer, eqx.nn.Linear) else layer.hidden_size) ** -0.5
+        fresh: _Layer = jax.tree.map(
+            lambda shape: jnp.asarray(chance.uniform(-bound, bound, shape.shape).astype(shape.dtype)), layer
+        )
+        return fresh
+
+    network: Network = jax.tree.map(drawn, skeleton(architecture, inputs, plan.classes or 1), is_leaf=_is_layer)
+    weights = eqx.filter(network, eqx.is_inexact_array)
+    state = jax.tree.map(
+        lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)),
+        jax.eval_shape(make_optimizer(plan, Numbers.of(1.0)).init, weights),
+    )
+    return network, state
 
 
-def losses(plan: Plan, outputs: Array, targets: Array) -> Array:
-    """The loss of each row, shape (rows,), from the network's outputs."""
-    if plan.head.classes:
-        return class_losses(plan, _log_probabilities(outputs), targets)
-    return return_losses(plan, _returns(plan.head, outputs), targets)
+def skeleton(architecture: Model, inputs: int, outputs: int) -> Network:
+    """A network with the shapes of arrays in place of the arrays."""
+    shapes: Network = eqx.filter_eval_shape(make_network, architecture, inputs, outputs, jax.random.key(0))
+    return shapes
 
 
-def class_losses(plan: Plan, log_probabilities: Array, targets: Array) -> Array:
-    """Cross entropy, or focal loss: -(1 - p)^gamma log p, with p the probability of the true class."""
-    true = jnp.take_along_axis(log_probabilities, targets[:, None], axis=1)[:, 0]
-    if plan.loss == "cross_entropy":
-        return -true
-    # Not quite 0, where a power below 1 has no derivative.
-    doubt = jnp.maximum(-jnp.expm1(true), 1e-7)
-    return -(doubt**plan.focal_gamma) * true
+_Layer = eqx.nn.Linear | eqx.nn.LSTMCell | eqx.nn.GRUCell
 
 
-def return_losses(plan: Plan, predicted: Array, targets: Array) -> Array:
-    """Squared or Huber loss of returns in units of their scale in train; huber_delta is a return."""
-    error = (predicted - targets) / plan.head.scale
+def _is_layer(node: object) -> bool:
+    return isinstance(node, _Layer)
+
+
+def losses(plan: Plan, numbers: Numbers, outputs: Array, targets: Array) -> Array:
+    """The loss of each row, shape (rows,), from the network's outputs.
+
+    Cross entropy; focal loss: -(1 - p)^gamma log p, with p the probability of the true class; squared or Huber loss of
+    returns in units of their scale in train.
+    """
+    if plan.loss in ("cross_entropy", "focal"):
+        log_probabilities = jax.nn.log_softmax(outputs, axis=-1)
+        true = jnp.take_along_axis(log_probabilities, targets[:, None], axis=1)[:, 0]
+        if plan.loss == "cross_entropy":
+            return -true
+        # Not quite 0, where a power below 1 has no derivative.
+        doubt = jnp.maximum(-jnp.expm1(true), 1e-7)
+        return -(doubt**numbers.focal_gamma) * true
+    error = outputs[..., 0] - targets
     if plan.loss == "mse":
         return jnp.square(error)
-    each: Array = optax.losses.huber_loss(error, delta=plan.huber_delta / plan.head.scale)
+    each: Array = optax.losses.huber_loss(error, delta=numbers.huber_delta)
     return each
 
 
@@ -166,74 +327,82 @@ def return_losses(plan: Plan, predicted: Array, targets: Array) -> Array:
 def run_epoch(
     network: Network,
     optimizer_state: optax.OptState,
+    features: Array,
     train: Rows,
     validation: Rows,
-    key: Array,
-    learning_rate: Array,
+    chance: Chance,
+    numbers: Numbers,
     plan: Plan,
 ) -> tuple[Network, optax.OptState, EpochResult]:
-    """One epoch over shuffled batches as one compiled scan, and then both parts evaluated."""
+    """One epoch over shuffled batches as one compiled loop, and then both parts evaluated.
+
+    features: of consecutive bars, shape (bars, features).
+    """
     weights, still = eqx.partition(network, eqx.is_inexact_array)
-    optimizer = make_optimizer(plan)
-    order_key, dropout_key = jax.random.split(key)
-    batches = _batches(order_key, train.targets.shape[0], plan.batch_size)
+    optimizer = make_optimizer(plan, numbers)
+    size = min(plan.batch_size, train.ends.shape[0])
+    order = jnp.pad(chance.order, (0, -train.ends.shape[0] % size))
 
-    def batch_loss(weights: Network, rows: Array, mask: Array, key: Array) -> Array:
-        each = jax.vmap(eqx.combine(weights, still))(train.features[rows], jax.random.split(key, rows.shape[0]))
-        return jnp.sum(losses(plan, each, train.targets[rows]) * mask) / jnp.sum(mask)
+    def batch_loss(weights: Network, rows: Array, share: Array, noise: Array | None) -> Array:
+        whole = eqx.combine(weights, still)
+        windows = _windows(whole, features, train.ends[rows])
+        each = jax.vmap(whole, in_axes=(0, None if noise is None else 0))(windows, noise)
+        return jnp.sum(losses(plan, numbers, each, train.targets[rows]) * share) / jnp.sum(share)
 
-    def step(
-        carry: tuple[Network, optax.OptState], batch: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Network, optax.OptState], None]:
+    def step(number: Array, carry: tuple[Network, optax.OptState]) -> tuple[Network, optax.OptState]:
         weights, state = carry
-        gradient = jax.grad(batch_loss)(weights, *batch)
+        rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
+        share = jnp.where(number * size + jnp.arange(size) < train.count, train.weights[rows], 0.0)
+        noise = None
+        if network.dropout:
+            key = jax.random.fold_in(jax.random.wrap_key_data(chance.key), number)
+            noise = jax.random.uniform(key, (size, *network.noise_shape))
+        gradient = jax.grad(batch_loss)(weights, rows, share, noise)
         updates, state = optimizer.update(gradient, state)
-        updates = jax.tree.map(lambda update: -learning_rate * update, updates)
-        return (optax.apply_updates(weights, updates), state), None
+        updates = jax.tree.map(lambda update: -numbers.learning_rate * update, updates)
+        return optax.apply_updates(weights, updates), state
 
-    keys = jax.random.split(dropout_key, batches[0].shape[0])
-    (weights, optimizer_state), _ = jax.lax.scan(step, (weights, optimizer_state), (*batches, keys))
+    # As many batches as there are rows for: one of nothing but filling would still move Adam's memory.
+    batches = -(-train.count // size)
+    weights, optimizer_state = jax.lax.fori_loop(0, batches, step, (weights, optimizer_state))
     network = eqx.combine(weights, still)
-    return network, optimizer_state, _evaluate(network, train, validation, plan)
+    on_train, on_validation = _outputs(network, features, train), _outputs(network, features, validation)
+    result = EpochResult(
+        train_loss=_mean_loss(plan, numbers, on_train, train),
+        validation_loss=_mean_loss(plan, numbers, on_validation, validation),
+        train_outputs=on_train,
+        validation_outputs=on_validation,
+    )
+    return network, optimizer_state, result
 
 
 @_compiled
-def forward(network: Network, features: Array, head: Head) -> Array:
-    """The predictions for rows of features, without dropout."""
-    return predictions(head, _outputs(network, features))
+def guessing_loss(outputs: Array, rows: Rows, numbers: Numbers, plan: Plan) -> Array:
+    """The mean loss of giving the same outputs, shape (outputs,), for every row."""
+    return _mean_loss(plan, numbers, jnp.broadcast_to(outputs, (*rows.ends.shape, *outputs.shape)), rows)
 
 
-def _evaluate(network: Network, train: Rows, validation: Rows, plan: Plan) -> EpochResult:
-    on_train, on_validation = _outputs(network, train.features), _outputs(network, validation.features)
-    return EpochResult(
-        train_loss=jnp.mean(losses(plan, on_train, train.targets)),
-        validation_loss=jnp.mean(losses(plan, on_validation, validation.targets)),
-        train_predictions=predictions(plan.head, on_train),
-        validation_predictions=predictions(plan.head, on_validation),
-    )
+@_compiled
+def forward(network: Network, windows: Array) -> Array:
+    """The outputs for windows of features (rows, sequence_length, features), without dropout."""
+    return jax.vmap(lambda window: network(window, None))(windows)
 
 
-def _outputs(network: Network, features: Array) -> Array:
+def _windows(network: Network, features: Array, ends: Array) -> Array:
+    """The window that ends with each of the bars, shape (ends, sequence_length, features)."""
+    return features[ends[:, None] + jnp.arange(1 - network.sequence_length, 1)]
+
+
+def _outputs(network: Network, features: Array, rows: Rows) -> Array:
     """The outputs for every row, CHUNK rows at a time: memory for the widest layer is that of one chunk."""
-    rows, width = features.shape
-    count = -(-rows // CHUNK)
-    chunks = jnp.pad(features, ((0, count * CHUNK - rows), (0, 0))).reshape(count, CHUNK, width)
-    outputs: Array = jax.lax.map(jax.vmap(lambda row: network(row, None)), chunks)
-    return outputs.reshape(count * CHUNK, -1)[:rows]
+
+    def chunk(ends: Array) -> Array:
+        return jax.vmap(lambda window: network(window, None))(_windows(network, features, ends))
+
+    outputs: Array = jax.lax.map(chunk, rows.ends.reshape(-1, CHUNK))
+    return outputs.reshape(rows.ends.shape[0], -1)
 
 
-def _batches(key: Array, rows: int, batch_size: int) -> tuple[Array, Array]:
-    """Row numbers in a new order, (batches, batch), and a mask of 0 where the last batch is filled up."""
-    size = min(batch_size, rows)
-    count = -(-rows // size)
-    order = jnp.pad(jax.random.permutation(key, rows), (0, count * size - rows))
-    mask = jnp.pad(jnp.ones(rows), (0, count * size - rows))
-    return order.reshape(count, size), mask.reshape(count, size)
-
-
-def _log_probabilities(outputs: Array) -> Array:
-    return jax.nn.log_softmax(outputs, axis=-1)
-
-
-def _returns(head: Head, outputs: Array) -> Array:
-    return outputs[..., 0] * head.scale + head.mean
+def _mean_loss(plan: Plan, numbers: Numbers, outputs: Array, rows: Rows) -> Array:
+    each = losses(plan, numbers, outputs, rows.targets)
+    return jnp.sum(jnp.where(jnp.arange(each.shape[0]) < rows.count, each, 0.0)) / rows.count

@@ -88,7 +88,7 @@ def smallest_traded_share(strategy: Strategy, bars: Bars) -> float:
     """The smaller share of BUY and SELL among train's labels; of a forward return, of its two signs."""
     split = split_bars(strategy, pd.DatetimeIndex(bars.frame.index))
     zone = training_bars(bars.frame, split).iloc[split.train_zone]
-    targets = compute_labels(strategy.training.labels, zone["close"].to_numpy(dtype=np.float64))
+    targets = compute_labels(strategy.training.labels, zone)
     targets = targets[: split.train.stop - split.train.start]
     targets = targets[~np.isnan(targets)]
     if not len(targets):

@@ -131,6 +131,20 @@ def describe(split: Split, index: pd.DatetimeIndex) -> tuple[Part, ...]:
     )
 
 
+def describe_symbols(splits: Mapping[str, Split], indexes: Mapping[str, pd.DatetimeIndex]) -> tuple[Part, ...]:
+    """The parts of several symbols together: from the first bar of any to the last of any, and all their bars."""
+    described = [describe(splits[symbol], index) for symbol, index in indexes.items()]
+    return tuple(
+        Part(
+            name=parts[0].name,
+            start=min(part.start for part in parts),
+            end=max(part.end for part in parts),
+            bars=sum(part.bars or 0 for part in parts),
+        )
+        for parts in zip(*described, strict=True)
+    )
+
+
 def _part(name: PartName, times: pd.DatetimeIndex) -> Part:
     return Part(name=name, start=times[0].to_pydatetime(), end=times[-1].to_pydatetime(), bars=len(times))
 

@@ -5,21 +5,17 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import jax.numpy as jnp
-import numpy as np
-
 from domain.errors import ErrorCode, ResearchError
 from domain.results import LossCurve, Task, TrainingResult
 from domain.strategy import Strategy
-from engine.bars import load_bars
 from engine.dataset import Dataset, prepare
 from engine.features import build_features
 from engine.fitting import Fitted, baseline_loss, fit
 from engine.interface import Places, Progress, Report, TrainJob
 from engine.metrics import class_metrics, return_metrics
-from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, predict, save_model
-from engine.network import forward
+from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, outputs_of, predict, save_model
 from engine.strategy_file import read_strategy
+from engine.universe import load_universe
 
 __all__ = ["Model", "build_features", "load_model", "predict", "run_training", "summarise"]
 
@@ -52,8 +48,8 @@ def run_training(
             f"{strategy.training_data.base_timeframe}: its look-aheads and periods count those bars. Start it with "
             f"that timeframe, or change training_data.timeframes in the file.",
         )
-    bars = load_bars(job.symbol, job.timeframe, places.data)
-    dataset = prepare(strategy, bars.frame)
+    universe = load_universe(strategy, job.symbol, job.timeframe, places.data)
+    dataset = prepare(strategy, universe.frames)
     prepared = time.monotonic() - began
     report(Progress(fraction=0.0, step="compiling the network"))  # by far the longest part where nothing is cached
     fitted = fit(strategy, dataset, job.seed, workdir, report, job=job.model_dump_json(), resume_from=resume_from)
@@ -66,7 +62,7 @@ def run_training(
         fitted,
         model_id=model_id,
         final=final,
-        data_sha256=bars.sha256,
+        data_sha256=universe.sha256,
         seed=job.seed,
         seconds=prepared + fitted.state.seconds,
     )
@@ -86,8 +82,9 @@ def summarise(
     """What is told of a fit, everything but the ids measured on train and validation alone."""
     history = fitted.state.history
     best = history[fitted.state.best_epoch - 1]
-    said = np.asarray(forward(fitted.network, jnp.asarray(dataset.validation.features), dataset.head))
-    targets = dataset.validation.targets
+    validation = dataset.validation
+    said = dataset.head.predictions(outputs_of(fitted.network, validation.features, validation.ends))
+    targets = validation.targets
     if dataset.task is Task.CLASSIFICATION:
         metrics = class_metrics(said, targets, dataset.classes, dataset.unseen)
     else:
@@ -124,7 +121,7 @@ def _recipe(job: TrainJob, strategy: Strategy, dataset: Dataset) -> Recipe:
         architecture=strategy.model,
         indicators=strategy.indicators,
         features=strategy.features,
-        scalers=dict(dataset.scalers),
+        scalers={symbol: dict(scalers) for symbol, scalers in dataset.scalers.items()},
         target_mean=dataset.head.mean,
         target_scale=dataset.head.scale,
         decisions=strategy.decisions,

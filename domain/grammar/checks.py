@@ -177,3 +177,6 @@ def _learning(parts: Parts) -> Iterator[Problem]:
     if labels.source not in LABELS_OF[output]:
         message = f"is {labels.source}, which does not fit output_format {output}"
         yield Problem(("training", "labels", "source"), message, f"one of {', '.join(LABELS_OF[output])}")
+    if output == "regression" and training.class_weights != "none":
+        message = f"is {training.class_weights}, but a regression has no classes"
+        yield Problem(("training", "class_weights"), message, "none, or leave it out")

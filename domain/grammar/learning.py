@@ -247,7 +247,10 @@ class DataSplit(Frozen):
 
 
 class Training(Frozen):
-    """How the network is fitted. None for gradient_clip, lr_scheduler, early_stopping: not asked for."""
+    """How the network is fitted. None for gradient_clip, lr_scheduler, early_stopping: not asked for.
+
+    class_weights balanced: a row's loss counts by one in its class's share of train; a key of our own.
+    """
 
     labels: Labels
     loss: Annotated[Loss, LowerCase]
@@ -262,6 +265,7 @@ class Training(Frozen):
     early_stopping: EarlyStopping | None = None
     data_split: DataSplit | None = None
     validation_split: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    class_weights: Annotated[Literal["none", "balanced"], LowerCase] = "none"
 
 
 def unused_parameters(loss: str) -> set[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domain.grammar.features import Indicator
-from domain.grammar.learning import Decisions, Mlp, Training, TripleBarrierLabels
+from domain.grammar.learning import Decisions, Training, TripleBarrierLabels
 from domain.grammar.schema import Strategy
 from domain.grammar.values import TIMEFRAMES
 
@@ -30,17 +30,18 @@ class Capabilities:
     position_awareness: bool = False
     allow_short_from_flat: bool = False
     label_weights: bool = False
+    class_weights: bool = False
     several_symbols: bool = False
     higher_timeframes: bool = False
     context_data: bool = False
 
 
 ENGINE_CAPABILITIES = Capabilities(
-    models=frozenset({"mlp"}),
+    models=frozenset({"mlp", "lstm", "gru"}),
     indicators=frozenset({"rsi", "macd", "adx", "atr", "bollingerbands", "sma", "ema", "roc", "stochastic"}),
     memberships=frozenset({"triangular", "trapezoidal", "gaussian"}),
     normalizations=frozenset({"none", "minmax", "zscore"}),
-    labels=frozenset({"zigzag", "forward_return"}),
+    labels=frozenset({"zigzag", "forward_return", "triple_barrier"}),
     losses=frozenset({"cross_entropy", "focal", "huber", "mse"}),
     optimizers=frozenset({"adam"}),
     schedules=frozenset({"step", "reduce_on_plateau"}),
@@ -51,6 +52,8 @@ ENGINE_CAPABILITIES = Capabilities(
     min_signal_separation=True,
     allow_short_from_flat=True,
     higher_timeframes=True,
+    label_weights=True,
+    class_weights=True,
 )
 """What the embedded engine can train."""
 
@@ -132,7 +135,7 @@ def _model(strategy: Strategy, engine: Capabilities) -> Iterator[str]:
     if model.type not in engine.models:
         yield f"model.type: {model.type}"
     natural = "softmax" if strategy.decisions.output_format == "classification" else "linear"
-    if isinstance(model, Mlp) and model.output_activation not in (None, natural):
+    if model.output_activation not in (None, natural):
         yield f"model.architecture.output_activation: {model.output_activation}"
 
 
@@ -158,6 +161,8 @@ def _training(training: Training, engine: Capabilities) -> Iterator[str]:
         and not engine.label_weights
     ):
         yield "training.labels.compute_weights: true"
+    if training.class_weights != "none" and not engine.class_weights:
+        yield f"training.class_weights: {training.class_weights}"
     if training.loss not in engine.losses:
         yield f"training.loss: {training.loss}"
     if training.optimizer not in engine.optimizers:

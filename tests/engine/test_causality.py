@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
 
-from domain.strategy import INDICATORS, Indicator, Strategy
+from domain.strategy import INDICATORS, Indicator, Mlp, Recurrent, Strategy
 from engine.dataset import prepare
 from engine.features import build_features
 from engine.indicators import TABLE, compute
 from engine.model import Model, Recipe, predict
-from engine.network import Head, make_network
+from engine.network import Plan, begin
 from engine.splits import split_bars
 
 MOMENTS = (130, 401, 1024, 1500)
@@ -95,43 +94,55 @@ def test_no_indicator_knows_the_future(kind: str, now: int, frame: pd.DataFrame)
 
 @pytest.mark.parametrize("now", MOMENTS)
 def test_no_feature_knows_the_future(full: Strategy, now: int, frame: pd.DataFrame, eurusd: pd.DataFrame) -> None:
-    scalers = prepare(full, eurusd).scalers
+    scalers = prepare(full, {"EURUSD": eurusd}).scalers["EURUSD"]
     known, _ = build_features(full, frame, scalers)
     for future in futures(frame, now):
         features, _ = build_features(full, future, scalers)
         assert same_bits(features[: now + 1], known[: now + 1])
 
 
-@pytest.mark.parametrize("now", MOMENTS)
-def test_no_prediction_knows_the_future(full: Strategy, now: int, frame: pd.DataFrame, eurusd: pd.DataFrame) -> None:
-    dataset = prepare(full, eurusd)
-    network = make_network(full.model, len(full.features), Head(3), jax.random.key(1))
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Mlp(hidden_layers=(8,)),
+        Recurrent(type="lstm", sequence_length=7, hidden_size=4),
+        Recurrent(type="gru", sequence_length=7, hidden_size=4, num_layers=2),
+    ],
+    ids=lambda it: it.type,
+)
+def test_no_prediction_knows_the_future(
+    full: Strategy, architecture: Mlp | Recurrent, frame: pd.DataFrame, eurusd: pd.DataFrame
+) -> None:
+    dataset = prepare(full, {"EURUSD": eurusd})
     recipe = Recipe(
         task=dataset.task,
         classes=dataset.classes,
-        architecture=full.model,
+        architecture=architecture,
         indicators=full.indicators,
         features=full.features,
-        scalers=dict(dataset.scalers),
+        scalers={"EURUSD": dict(dataset.scalers["EURUSD"])},
         decisions=full.decisions,
         strategy_sha256="0" * 64,
         symbol="EURUSD",
         timeframe="1h",
         seed=1,
     )
+    network, _ = begin(architecture, len(full.features), Plan(3, "cross_entropy", 32, clips=False), seed=1)
     model = Model(recipe, network, "id")
-    known = predict(model, build_features(full, frame, model.scalers)[0])
-    for future in futures(frame, now):
-        said = predict(model, build_features(full, future, model.scalers)[0])
-        assert same_bits(said[: now + 1], known[: now + 1])
+    known = predict(model, build_features(full, frame, model.scalers("EURUSD"))[0])
+    for now in MOMENTS:
+        for future in futures(frame, now):
+            said = predict(model, build_features(full, future, model.scalers("EURUSD"))[0])
+            assert same_bits(said[: now + 1], known[: now + 1])
 
 
 def test_what_is_learnt_from_knows_nothing_after_validation(full: Strategy, eurusd: pd.DataFrame) -> None:
     split = split_bars(full, pd.DatetimeIndex(eurusd.index))
     changed = eurusd.copy()
     changed.iloc[split.first + split.backtest.start :] *= 5.0
-    before, after = prepare(full, eurusd), prepare(full, changed)
+    before, after = prepare(full, {"EURUSD": eurusd}), prepare(full, {"EURUSD": changed})
     for part in ("train", "validation"):
-        assert same_bits(getattr(before, part).features, getattr(after, part).features)
-        assert same_bits(getattr(before, part).targets, getattr(after, part).targets)
+        rows, others = getattr(before, part), getattr(after, part)
+        assert same_bits(rows.features[rows.ends], others.features[others.ends])
+        assert same_bits(rows.targets, others.targets)
     assert before.scalers == after.scalers

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ErrorCode, ResearchError
-from domain.strategy import Strategy, TripleBarrierLabels
-from engine.dataset import prepare
+from domain.strategy import RegimeLabels, Strategy
+from engine.dataset import PartRows, prepare
 from engine.labels import SignalClass, compute_labels, confirmed_extremes, forward_return, zigzag
 from engine.splits import split_bars
 
@@ -104,9 +104,13 @@ def test_forward_return_is_the_return_over_the_horizon(prices: list[float], hori
 
 
 def test_labels_that_are_not_computed_are_refused_by_name() -> None:
-    with pytest.raises(ResearchError, match="does not compute triple_barrier") as refused:
-        compute_labels(TripleBarrierLabels(), np.ones(100))
+    with pytest.raises(ResearchError, match="does not compute regime") as refused:
+        compute_labels(RegimeLabels(), pd.DataFrame(1.0, index=range(100), columns=["high", "low", "close"]))
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
+
+
+def seen(rows: PartRows) -> np.ndarray:
+    return rows.features[rows.ends]
 
 
 def test_no_label_depends_on_bars_after_its_part(eurusd: pd.DataFrame, strategy: Callable[..., Strategy]) -> None:
@@ -114,6 +118,6 @@ def test_no_label_depends_on_bars_after_its_part(eurusd: pd.DataFrame, strategy:
     split = split_bars(plain, pd.DatetimeIndex(eurusd.index))
     changed = eurusd.copy()
     changed.iloc[split.first + split.validation.start :] *= 1.3
-    before, after = prepare(plain, eurusd), prepare(plain, changed)
+    before, after = prepare(plain, {"EURUSD": eurusd}), prepare(plain, {"EURUSD": changed})
     np.testing.assert_array_equal(before.train.targets, after.train.targets)
-    np.testing.assert_array_equal(before.train.features, after.train.features)
+    np.testing.assert_array_equal(seen(before.train), seen(after.train))

@@ -21,14 +21,14 @@ from engine.network import make_network
 def saved(strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Path) -> tuple[Path, str, Dataset]:
     """A directory with a model, its id, and what it was trained on."""
     it = strategy({"training": {"epochs": 1}})
-    dataset = prepare(it, eurusd)
+    dataset = prepare(it, {"EURUSD": eurusd})
     recipe = Recipe(
         task=dataset.task,
         classes=dataset.classes,
         architecture=it.model,
         indicators=it.indicators,
         features=it.features,
-        scalers=dict(dataset.scalers),
+        scalers={"EURUSD": dict(dataset.scalers["EURUSD"])},
         decisions=it.decisions,
         strategy_sha256="0" * 64,
         symbol="EURUSD",
@@ -41,7 +41,7 @@ def saved(strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Pat
 
 def test_a_model_is_loaded_from_its_directory_or_beside_its_weights(saved: tuple[Path, str, Dataset]) -> None:
     directory, model_id, dataset = saved
-    rows = dataset.validation.features.astype(np.float64)
+    rows = dataset.validation.features.astype(np.float64)[1000:]
     by_directory, by_file = load_model(directory, model_id), load_model(directory / "model.npz")
     assert by_directory.model_id == by_file.model_id == model_id
     assert predict(by_directory, rows).tobytes() == predict(by_file, rows).tobytes()
@@ -50,8 +50,8 @@ def test_a_model_is_loaded_from_its_directory_or_beside_its_weights(saved: tuple
 def test_a_class_that_did_not_occur_in_train_is_never_likely(saved: tuple[Path, str, Dataset]) -> None:
     model = load_model(saved[0])
     two = model.recipe.model_copy(update={"classes": (SignalClass.BUY, SignalClass.SELL)})
-    network = make_network(two.architecture, len(two.features), two.head, jax.random.key(0))
-    said = predict(Model(two, network, "two"), saved[2].validation.features.astype(np.float64))
+    network = make_network(two.architecture, len(two.features), two.head.outputs, jax.random.key(0))
+    said = predict(Model(two, network, "two"), saved[2].validation.features.astype(np.float64)[1000:])
     assert (said[:, SignalClass.HOLD] == 0).all()
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
 
@@ -60,7 +60,7 @@ def test_a_row_with_an_unknown_feature_is_not_predicted_and_disturbs_no_other(
     saved: tuple[Path, str, Dataset],
 ) -> None:
     model = load_model(saved[0])
-    rows = saved[2].validation.features.astype(np.float64)
+    rows = saved[2].validation.features.astype(np.float64)[1000:]
     holed = rows.copy()
     holed[3, 1] = np.nan
     said, known = predict(model, holed), predict(model, rows)

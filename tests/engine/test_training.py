@@ -118,14 +118,14 @@ def test_the_saved_model_predicts_what_the_training_measured(
 ) -> None:
     result = train(job(), tmp_path / "a", final)
     model = load_model(tmp_path / "a", result.model_id)
-    features, names = build_features(strategy(), eurusd, model.scalers)
+    features, names = build_features(strategy(), eurusd, model.scalers("EURUSD"))
     said = predict(model, features)
     assert names == result.features
     assert said.shape == (len(eurusd), 3)
     assert np.isnan(said[:30]).all()
     np.testing.assert_allclose(said[50:].sum(axis=1), 1, atol=1e-5)
-    validation = prepare(strategy(), eurusd).validation
-    named = predict(model, validation.features.astype(np.float64)).argmax(axis=1)
+    validation = prepare(strategy(), {"EURUSD": eurusd}).validation
+    named = said[validation.ends].argmax(axis=1)
     assert np.mean(named == validation.targets) == result.validation_metrics["accuracy"]
 
 
@@ -144,7 +144,15 @@ def epochs_of(steps: list[Progress]) -> list[Progress]:
     return [step for step in steps if step.step.startswith("epoch")]
 
 
-@pytest.mark.parametrize("change", [{}, SCHEDULED], ids=["plain", "scheduled"])
+def recurrent(kind: str) -> Change:
+    small = {"sequence_length": 4, "hidden_size": 4, "num_layers": 2, "dropout": 0.2}
+    architecture = {"hidden_layers": None, "activation": None, **small}
+    return {"model": {"type": kind, "architecture": architecture}, "training": {"class_weights": "balanced"}}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, SCHEDULED, recurrent("lstm"), recurrent("gru")], ids=["plain", "scheduled", "lstm", "gru"]
+)
 def test_interrupted_after_any_epoch_and_resumed_it_is_the_same_model(
     job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath, change: Change
 ) -> None:
@@ -224,10 +232,10 @@ def test_another_jobs_checkpoint_is_not_taken(
 def test_a_model_that_sees_nothing_fails_the_gate(
     strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Path, final: PurePosixPath
 ) -> None:
-    dataset = prepare(strategy(), eurusd)
+    dataset = prepare(strategy(), {"EURUSD": eurusd})
 
     def blind(rows: PartRows) -> PartRows:
-        return PartRows(np.zeros_like(rows.features), rows.targets)
+        return dataclasses.replace(rows, features=np.zeros_like(rows.features))
 
     constant = dataclasses.replace(dataset, train=blind(dataset.train), validation=blind(dataset.validation))
     verdict = judged(strategy(), constant, tmp_path / "a", final)
@@ -238,14 +246,14 @@ def test_a_model_that_sees_nothing_fails_the_gate(
 def test_shuffled_labels_fail_the_gate_in_at_least_nineteen_of_twenty_draws(
     strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Path, final: PurePosixPath
 ) -> None:
-    dataset = prepare(strategy(), eurusd)
+    dataset = prepare(strategy(), {"EURUSD": eurusd})
     passed = 0
     for seed in range(20):
         shuffle = np.random.default_rng(seed).permutation
         mixed = dataclasses.replace(
             dataset,
-            train=PartRows(dataset.train.features, shuffle(dataset.train.targets)),
-            validation=PartRows(dataset.validation.features, shuffle(dataset.validation.targets)),
+            train=dataclasses.replace(dataset.train, targets=shuffle(dataset.train.targets)),
+            validation=dataclasses.replace(dataset.validation, targets=shuffle(dataset.validation.targets)),
         )
         passed += judged(strategy(), mixed, tmp_path / str(seed), final).passed
     assert passed <= 1
@@ -255,10 +263,10 @@ def test_guessing_returns_by_their_mean_fails_the_gate(
     strategy: Callable[..., Strategy], regression: Change, eurusd: pd.DataFrame, tmp_path: Path, final: PurePosixPath
 ) -> None:
     it = strategy(regression)
-    dataset = prepare(it, eurusd)
+    dataset = prepare(it, {"EURUSD": eurusd})
 
     def blind(rows: PartRows) -> PartRows:
-        return PartRows(np.zeros_like(rows.features), rows.targets)
+        return dataclasses.replace(rows, features=np.zeros_like(rows.features))
 
     constant = dataclasses.replace(dataset, train=blind(dataset.train), validation=blind(dataset.validation))
     verdict = judged(it, constant, tmp_path / "a", final)
@@ -295,7 +303,7 @@ def test_returns_are_learnt_and_predicted_as_fractions(
     assert result.task is Task.REGRESSION
     assert (result.classes, result.class_balance) == (0, {})
     model = load_model(tmp_path / "a" / "model.npz", result.model_id)
-    features, _ = build_features(strategy(regression), eurusd, model.scalers)
+    features, _ = build_features(strategy(regression), eurusd, model.scalers("EURUSD"))
     said = predict(model, features)
     assert said.shape == (len(eurusd),)
     assert np.isnan(said[:30]).all()
@@ -305,7 +313,7 @@ def test_returns_are_learnt_and_predicted_as_fractions(
 def test_the_baseline_is_the_loss_of_guessing_trains_frequencies(
     strategy: Callable[..., Strategy], eurusd: pd.DataFrame
 ) -> None:
-    dataset = prepare(strategy(), eurusd)
+    dataset = prepare(strategy(), {"EURUSD": eurusd})
     shares = np.array(list(dataset.class_balance.values()))
     expected = -np.log(shares)[dataset.validation.targets].mean()
     assert baseline_loss(strategy(), dataset) == pytest.approx(expected, rel=1e-5)
@@ -348,9 +356,9 @@ def test_a_plateau_halves_the_learning_rate_and_patience_ends_the_training(
 def test_a_loss_that_is_no_number_fails_with_what_to_do(
     strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Path
 ) -> None:
-    dataset = prepare(strategy(), eurusd)
+    dataset = prepare(strategy(), {"EURUSD": eurusd})
     huge = dataclasses.replace(
-        dataset, train=PartRows(np.full_like(dataset.train.features, 1e38), dataset.train.targets)
+        dataset, train=dataclasses.replace(dataset.train, features=np.full_like(dataset.train.features, 1e38))
     )
     with pytest.raises(ResearchError, match=r"epoch 1 .* Lower training\.learning_rate") as failed:
         fit(strategy(), huge, 1, tmp_path, nothing)
@@ -378,9 +386,9 @@ def test_a_strategy_that_is_gone_is_refused(job: Callable[..., Prepared], tmp_pa
 def test_a_strategy_that_the_engine_cannot_train_is_refused_with_what_is_lacking(
     job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath
 ) -> None:
-    lstm = {"model": {"type": "lstm", "architecture": {"hidden_layers": None, "activation": None}}}
-    with pytest.raises(ResearchError, match=r"lacks: .*lstm") as refused:
-        train(job(lstm), tmp_path / "a", final)
+    regime = {"training": {"labels": {"source": "regime", "zigzag_threshold": None, "label_lookahead": None}}}
+    with pytest.raises(ResearchError, match=r"lacks: training.labels.source: regime") as refused:
+        train(job(regime), tmp_path / "a", final)
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
 
 
