@@ -4,11 +4,9 @@ A signal at the close of bar t fills at the open of t+1. Every fill pays the com
 of the price. The account starts flat at the first open of the backtest part and is flat again at its last.
 """
 
-import gzip
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,27 +18,31 @@ from domain.strategy import Strategy
 from engine.bars import AssetClass, Bars, load_bars
 from engine.book import Book, keep_book, trades_of
 from engine.costs import DEFAULT_COSTS
+from engine.curves import EQUITY_FILE, TRADES_FILE, write_equity, write_trades
 from engine.features import build_features
-from engine.interface import BacktestJob, CostOverride, Places, Progress, Report
+from engine.interface import BacktestJob, Places, Progress, Report
 from engine.model import Model, load_model, predict
-from engine.signals import Signals, target_positions
+from engine.signals import Signals, loud_enough, target_positions
 from engine.splits import backtest_bars, describe, split_bars
 from engine.statistics import doubt, excess_returns, figures, years_between
+from engine.statistics_luck import Luck, luck_of
+from engine.statistics_stretches import REGIME_RULE, Traded, by_regime, by_year, regimes_before
 from engine.strategy_file import read_strategy
-
-EQUITY_FILE: Final = "equity.csv.gz"
-TRADES_FILE: Final = "trades.csv"
-_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
 class _Run:
-    """The same targets traded with and without costs, beside buy and hold."""
+    """The same targets traded with and without costs, beside buy and hold and beside other moments.
+
+    regimes: of each bar, as engine.statistics_stretches numbers them.
+    """
 
     net: Book
     gross: Book
     trades: pd.DataFrame
     benchmark: NDArray[np.float64]
+    luck: Luck | None
+    regimes: NDArray[np.int8]
     bars_per_year: float
     commission: float
     half_spread: float
@@ -55,11 +57,11 @@ def run_backtest(
 ) -> BacktestResult:
     """Backtest a model on the backtest part of the bars it was trained on.
 
-    Writes equity.csv.gz (time, equity net and gross, buy and hold, position) and trades.csv into `workdir`; the
-    result names them under `final`, where the directory will be. Equal jobs give equal files and equal figures.
+    Writes the files of engine.curves into `workdir`; the result names them under `final`, where the directory will be.
+    Equal jobs give equal files and equal figures.
 
-    Raises ResearchError: INVALID_STRATEGY, DATA_UNAVAILABLE (no bars, too few, or others than those of the training),
-    BACKTEST_FAILED (the model cannot be used).
+    Raises ResearchError: INVALID_STRATEGY, DATA_UNAVAILABLE (no bars, too few, others than those of the training, or
+    without the volume that the strategy asks for), BACKTEST_FAILED (the model cannot be used).
     """
     started = time.monotonic()
     report(Progress(fraction=0.0, step="reading bars and model"))
@@ -79,14 +81,15 @@ def run_backtest(
     held = signal_positions(strategy, model, seen, split.backtest)
 
     report(Progress(fraction=0.3, step="trading"))
-    run = _trade(seen["open"].iloc[split.backtest], targets_at_opens(held), bars.asset_class, job.costs)
+    run = _trade(seen, split.backtest, targets_at_opens(held), bars.asset_class, job)
 
     report(Progress(fraction=0.6, step="resampling the returns"))
     part = next(part for part in describe(split, _times(bars.frame)) if part.name is PartName.BACKTEST)
     result = _result(job, run, part, final)
 
     report(Progress(fraction=0.9, step="writing curves and trades"))
-    _write_curves(run, workdir)
+    write_equity(run.net, run.gross, workdir)
+    write_trades(run.trades, workdir)
     report(Progress(fraction=1.0, step=f"{result.total_trades} trades"))
     return result.model_copy(update={"seconds": time.monotonic() - started})
 
@@ -97,7 +100,10 @@ def signal_positions(strategy: Strategy, model: Model, frame: pd.DataFrame, part
     `frame` begins where the training's bars began. Before the part nothing is decided: it starts flat.
     """
     features, _ = build_features(strategy, frame, model.scalers)
-    return target_positions(predict(model, features[part]), strategy.decisions)
+    heard = None
+    if strategy.decisions.filters.volume_filter:
+        heard = loud_enough(frame["volume"].to_numpy(dtype=np.float64))[part]
+    return target_positions(predict(model, features[part]), strategy.decisions, heard)
 
 
 def targets_at_opens(held: Signals) -> Signals:
@@ -116,11 +122,12 @@ def _bars_of(job: BacktestJob, places: Places) -> Bars:
     return bars
 
 
-def _trade(opens: pd.Series, targets: Signals, asset_class: AssetClass, costs: CostOverride) -> _Run:
+def _trade(seen: pd.DataFrame, part: slice, targets: Signals, asset_class: AssetClass, job: BacktestJob) -> _Run:
     commission, half_spread = DEFAULT_COSTS[asset_class]
-    commission = commission if costs.commission is None else costs.commission
-    half_spread = half_spread if costs.half_spread is None else costs.half_spread
+    commission = commission if job.costs.commission is None else job.costs.commission
+    half_spread = half_spread if job.costs.half_spread is None else job.costs.half_spread
     fee = commission + half_spread
+    opens = seen["open"].iloc[part]
     net = keep_book(opens, targets, fee)
     prices = opens.to_numpy(dtype=np.float64)
     benchmark: NDArray[np.float64] = prices[1:] / prices[:-1] - 1
@@ -129,7 +136,9 @@ def _trade(opens: pd.Series, targets: Signals, asset_class: AssetClass, costs: C
         gross=keep_book(opens, targets, 0.0),
         trades=trades_of(net, fee),
         benchmark=benchmark,
-        bars_per_year=len(benchmark) / years_between(pd.DatetimeIndex(opens.index)),
+        luck=luck_of(prices, targets, fee, job.seed),
+        regimes=regimes_before(seen["close"])[part][:-1],
+        bars_per_year=len(benchmark) / years_between(_times(opens)),
         commission=commission,
         half_spread=half_spread,
     )
@@ -143,6 +152,7 @@ def _result(job: BacktestJob, run: _Run, part: Part, final: PurePosixPath) -> Ba
     losses = -float(profits[profits < 0].sum())
     equity = run.net.equity
     turned_over = np.divide(run.net.traded, equity, out=np.zeros(len(equity)), where=equity > 0)
+    traded = _traded(run)
     return BacktestResult(
         total_return=net.total_return,
         annual_return=net.annual_return,
@@ -153,7 +163,7 @@ def _result(job: BacktestJob, run: _Run, part: Part, final: PurePosixPath) -> Ba
         win_rate=float(np.mean(profits > 0)) if len(profits) else None,
         profit_factor=float(profits[profits > 0].sum()) / losses if losses > 0 else None,
         total_trades=len(run.trades),
-        exposure=float(np.mean(run.net.quantity[:-1] != 0)),
+        exposure=float(np.mean(traded.in_market)),
         turnover=float(turned_over.sum()) / run.years,
         costs=Costs(commission=run.commission, half_spread=run.half_spread, total=float(run.net.fees.sum())),
         gross=figures(run.gross.returns, run.bars_per_year),
@@ -164,6 +174,14 @@ def _result(job: BacktestJob, run: _Run, part: Part, final: PurePosixPath) -> Ba
         expected_max_sharpe=believed.expected_max_sharpe,
         deflated_low=believed.deflated_low,
         minimum_provable_sharpe=believed.minimum_provable_sharpe,
+        probabilistic_sharpe=believed.probabilistic_sharpe,
+        deflated_sharpe=believed.deflated_sharpe,
+        luck_percentile=run.luck.percentile if run.luck else None,
+        luck_median_return=run.luck.median_return if run.luck else None,
+        luck_draws=run.luck.draws if run.luck else 0,
+        by_year=by_year(traded),
+        by_regime=by_regime(traded, run.regimes),
+        regime_rule=REGIME_RULE,
         equity_path=str(final / EQUITY_FILE),
         trades_path=str(final / TRADES_FILE),
         part=part,
@@ -172,24 +190,16 @@ def _result(job: BacktestJob, run: _Run, part: Part, final: PurePosixPath) -> Ba
     )
 
 
-def _write_curves(run: _Run, workdir: Path) -> None:
-    opens = run.net.opens
-    curves = pd.DataFrame(
-        {
-            "equity": run.net.equity,
-            "equity_gross": run.gross.equity,
-            "buy_and_hold": opens.to_numpy() / opens.iloc[0],
-            "position": np.sign(run.net.quantity).astype(int),
-        },
-        index=_times(opens).strftime(_ISO),
+def _traded(run: _Run) -> Traded:
+    times = _times(run.net.opens)
+    began = times.get_indexer(pd.DatetimeIndex(run.trades["entry_time"]))
+    return Traded(
+        opened_at=times[:-1],
+        returns=run.net.returns,
+        in_market=run.net.quantity[:-1] != 0,
+        began=np.bincount(began, minlength=len(times) - 1),
+        bars_per_year=run.bars_per_year,
     )
-    text = curves.to_csv(index_label="time", lineterminator="\n")
-    # Without a date in the gzip header equal runs write equal bytes.
-    (workdir / EQUITY_FILE).write_bytes(gzip.compress(text.encode(), mtime=0))
-    trades = run.trades.assign(
-        entry_time=run.trades["entry_time"].dt.strftime(_ISO), exit_time=run.trades["exit_time"].dt.strftime(_ISO)
-    )
-    trades.to_csv(workdir / TRADES_FILE, index=False, lineterminator="\n")
 
 
 def _times(data: pd.DataFrame | pd.Series) -> pd.DatetimeIndex:

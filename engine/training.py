@@ -19,6 +19,7 @@ from engine.interface import Places, Progress, Report, TrainJob
 from engine.metrics import class_metrics, return_metrics
 from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, predict, save_model
 from engine.network import forward
+from engine.signals import loud_enough
 from engine.strategy_file import read_strategy
 
 __all__ = ["Model", "build_features", "load_model", "predict", "run_training", "summarise"]
@@ -53,6 +54,8 @@ def run_training(
             f"that timeframe, or change training_data.timeframes in the file.",
         )
     bars = load_bars(job.symbol, job.timeframe, places.data)
+    if strategy.decisions.filters.volume_filter:
+        loud_enough(bars.frame["volume"].to_numpy(dtype=np.float64))  # refuses now what the backtest could not trade
     dataset = prepare(strategy, bars.frame)
     prepared = time.monotonic() - began
     report(Progress(fraction=0.0, step="compiling the network"))  # by far the longest part where nothing is cached

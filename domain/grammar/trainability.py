@@ -49,6 +49,8 @@ ENGINE_CAPABILITIES = Capabilities(
     early_stopping=True,
     cost_model=True,
     min_signal_separation=True,
+    volume_filter=True,
+    position_awareness=True,
     allow_short_from_flat=True,
     higher_timeframes=True,
 )
