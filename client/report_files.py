@@ -25,6 +25,9 @@ MOST_BYTES = 64 * 2**20
 MOST_ROWS = 5_000_000
 """Of one table, by its own word: packed rows may be many in a small file."""
 
+EARLIER = (".csv", ".csv.gz")
+"""How the names of a backtest's files end that an earlier version wrote."""
+
 EQUITY_COLUMNS = {"time": "time", "equity": "figure", "equity_gross": "figure", "buy_and_hold": "figure"}
 TRADE_COLUMNS = {"entry_time": "time", "exit_time": "time", "side": "word"} | dict.fromkeys(
     ("entry_price", "exit_price", "return_net", "profit"), "figure"
@@ -82,12 +85,12 @@ Read = TypeVar("Read")
 
 def equity_in(artifacts: Path, path: str) -> Equity | Missing:
     """The equity file of a backtest."""
-    return _earlier(artifacts, path) or _read(artifacts, path, _equity)
+    return _earlier(artifacts, path) if path.endswith(EARLIER) else _read(artifacts, path, _equity)
 
 
 def trades_in(artifacts: Path, path: str) -> tuple[Trade, ...] | Missing:
     """The trades file of a backtest, in the order of their entries."""
-    return _earlier(artifacts, path) or _read(artifacts, path, _trades)
+    return _earlier(artifacts, path) if path.endswith(EARLIER) else _read(artifacts, path, _trades)
 
 
 def epochs_in(artifacts: Path, path: str) -> tuple[Epoch, ...] | Missing:
@@ -95,10 +98,7 @@ def epochs_in(artifacts: Path, path: str) -> tuple[Epoch, ...] | Missing:
     return _read(artifacts, path, _epochs)
 
 
-def _earlier(artifacts: Path, path: str) -> Missing | None:
-    """What is said of a backtest's files that an earlier version wrote, as CSV."""
-    if not path.endswith((".csv", ".csv.gz")):
-        return None
+def _earlier(artifacts: Path, path: str) -> Missing:
     return Missing(
         f"{artifacts / path} was made by an earlier version, as CSV; this one reads Parquet alone. The figures of the "
         "record stand. Start the cycle again for its curves and trades."
@@ -130,7 +130,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _columns(content: bytes, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
-    """The wanted columns of a table, each of its kind and without a gap. Raises ValueError, which says what is wrong."""
+    """The wanted columns of a table, each of its kind and without a gap. Raises ValueError that says what is wrong."""
     try:
         file = parquet.ParquetFile(pa.BufferReader(content))
         if file.metadata.num_rows > MOST_ROWS:

@@ -24,10 +24,14 @@ def figures_of(backtest: BacktestResult) -> frozenset[float]:
     fractions = [
         *(figure for curve in curves for figure in _fractions_of(curve)),
         *(backtest.win_rate, backtest.exposure, backtest.costs.total, backtest.benchmark_return),
+        *(backtest.probabilistic_sharpe, backtest.deflated_sharpe),
+        *(backtest.luck_percentile, backtest.luck_median_return),
+        *(stretch.total_return for stretch in (*backtest.by_year, *backtest.by_regime)),
     ]
     others = [
         *(figure for curve in curves for figure in (curve.sharpe_ratio, curve.sortino_ratio)),
         *(end for interval in (backtest.sharpe_interval, backtest.excess_sharpe_interval) for end in _ends(interval)),
+        *(stretch.sharpe_ratio for stretch in (*backtest.by_year, *backtest.by_regime)),
         *(backtest.profit_factor, backtest.excess_sharpe, backtest.deflated_low),
         *(float(backtest.total_trades), backtest.turnover, (backtest.turnover or 0.0) / 2),
     ]

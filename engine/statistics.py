@@ -102,7 +102,7 @@ def among_trials(result: BacktestResult, trials: int) -> BacktestResult:
         return result
     best_by_luck = expected_max_sharpe(trials, years)
     low = result.excess_sharpe_interval.low - best_by_luck if result.excess_sharpe_interval else None
-    deflated = _deflated(result.probabilistic_sharpe, result.sharpe_ratio, best_by_luck)
+    deflated = _deflated(result, best_by_luck)
     changed = {"trials": trials, "expected_max_sharpe": best_by_luck, "deflated_low": low, "deflated_sharpe": deflated}
     return result.model_copy(update=changed)
 
@@ -157,21 +157,24 @@ def probabilistic_sharpe(returns: Returns, bars_per_year: float, above: float = 
     return _real(found)
 
 
-def _deflated(probability: float | None, ratio: float | None, above: float) -> float | None:
-    """The probability above another bound than 0, from that above 0: the standard error of the ratio is the same."""
-    if probability is None or not ratio:
-        return None
-    # Beyond eight standard errors the probability is rounded to 0 or 1, and says no more how far beyond.
-    errors = NormalDist().inv_cdf(min(max(probability, 1e-15), 1 - 1e-15))
-    return NormalDist().cdf(errors * (1 - above / ratio))
-
-
 def minimum_provable_sharpe(bars: int, bars_per_year: float) -> float:
     """The smallest annualised Sharpe ratio whose 95 % interval excludes zero, with this many independent returns.
 
     Solves SR = z * sqrt((1 + SR^2 / 2) / n), the standard error of Lo (2002), for the ratio per bar.
     """
     return _Z / math.sqrt(max(bars - _Z**2 / 2, 0.01)) * math.sqrt(bars_per_year)
+
+
+def _deflated(result: BacktestResult, above: float) -> float | None:
+    """The probability above another bound than 0, from that above 0: the standard error of the ratio is the same."""
+    probability, ratio, bars = result.probabilistic_sharpe, result.sharpe_ratio, result.part.bars
+    if probability is None or not ratio or bars is None or bars < 3:
+        return None
+    # Beyond eight standard errors the probability is rounded to 0 or 1, and says no more how far beyond.
+    errors = NormalDist().inv_cdf(min(max(probability, 1e-15), 1 - 1e-15))
+    # The probability's own ratio is over the deviation of a population (n), and not of a sample (n - 1).
+    returns = bars - 1
+    return NormalDist().cdf(errors * (1 - above / (ratio * math.sqrt(returns / (returns - 1)))))
 
 
 def _per_bar_sharpe(returns: Returns) -> NDArray[np.float64]:

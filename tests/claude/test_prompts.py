@@ -201,8 +201,10 @@ def test_the_grammar_is_told_with_its_bounds_and_of_what_can_be_trained_alone() 
     told = grammar(ENGINE_CAPABILITIES)
     for words in ("epochs 1..1000 (100)", "dropout 0..<1 (0.0)", "zigzag_threshold >0..0.5 (0.025)", "relu|tanh"):
         assert words in told
-    for words in ("lstm", "triple_barrier", "volume_filter", "position_awareness"):
+    for words in ("lstm", "triple_barrier"):
         assert words not in told
+    for words in ("volume_filter true|false", "position_awareness true|false"):
+        assert words in told
 
 
 def test_the_example_is_valid_and_trainable() -> None:

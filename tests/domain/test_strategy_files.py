@@ -171,7 +171,6 @@ def test_what_the_first_engine_lacks_is_named_by_path(load):
     assert result.lacks == (
         "training_data.timeframes: 5m beside the base timeframe 1h, which is coarser",
         "model.type: lstm",
-        "decisions.position_awareness: true",
         "training.labels.source: triple_barrier",
         "training.labels.compute_weights: true",
     )
