@@ -144,7 +144,7 @@ def _backtest(result: BacktestResult) -> str:
 def _stretches(stretches: Sequence[Stretch], told: bool) -> str:
     """The last few, each with its return and Sharpe ratio; the names are the engine's own."""
     each = (
-        f"{one.name}: {one.total_return:.2%}, Sharpe {_figure(one.sharpe_ratio, told=True)}, {one.trades} trades"
+        f"{one.name}: {one.total_return:.2%}, Sharpe {_figure(one.sharpe_ratio, told=True)}"
         for one in stretches[-MOST_STRETCHES:]
     )
     return "; ".join(each) or (UNDEFINED if told else UNTOLD)

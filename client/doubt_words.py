@@ -12,10 +12,10 @@ def skill(result: BacktestResult) -> str:
     """How probable it is that there is any skill, and more than the luck of the trials."""
     if result.probabilistic_sharpe is None:
         return ""
-    above = f"{percent(result.probabilistic_sharpe)} probable that the Sharpe ratio is above 0"
+    above = f"Sharpe above 0: {percent(result.probabilistic_sharpe)} probable"
     if result.deflated_sharpe is None or result.trials == 1:
         return above
-    return f"{above}, {percent(result.deflated_sharpe)} above the luck of the trials"
+    return f"{above}; above the luck of the trials: {percent(result.deflated_sharpe)}"
 
 
 def random_entries(result: BacktestResult) -> str:
