@@ -18,8 +18,8 @@ def figures_of(backtest: BacktestResult) -> frozenset[float]:
     """What the backtest part brought to light, without signs, as a text can say it: fractions also in per cent.
 
     What was known before is not among it: the costs of a fill, the number of trials, what such a sample can prove. The
-    turnover is there halved too, as one of the offline assessor's hypotheses says it. Of a year or a regime there is what
-    an assessor is told of it: return and Sharpe ratio.
+    turnover is there halved too, as one of the offline assessor's hypotheses says it. Of a year or a regime there is
+    what an assessor is told of it: return and Sharpe ratio.
     """
     curves = (backtest, backtest.gross) if backtest.gross else (backtest,)
     stretches = (*backtest.by_year, *backtest.by_regime)
