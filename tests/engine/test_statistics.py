@@ -170,6 +170,8 @@ def test_the_deflated_sharpe_ratio_is_held_against_the_best_of_the_trials_by_luc
 
     found = doubt(returns, returns, HOURS, trials=40, seed=5)
 
+    assert found.probabilistic_sharpe is not None
+    assert found.deflated_sharpe is not None
     assert found.probabilistic_sharpe == probabilistic_sharpe(returns, HOURS)
     assert found.deflated_sharpe == pytest.approx(deflated_sharpe_ratio(returns, 40, 1 / len(returns)))
     assert 0 < found.deflated_sharpe < found.probabilistic_sharpe < 1

@@ -1,8 +1,8 @@
 """The files of a report, damaged in every way that a disk or a hand can: each is told, and none ends the report."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,13 +14,14 @@ from client.report_files import Equity, Missing, epochs_in, equity_in, trades_in
 
 from .cycles import House
 
-TIMES = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
-EQUITY = {"time": TIMES, "equity": [1.0, 1.1], "equity_gross": [1.0, 1.1], "buy_and_hold": [1.0, 1.0]}
-TRADES = {"entry_time": TIMES[:1], "exit_time": TIMES[1:], "side": ["long"]} | {
-    name: [1.0] for name in ("entry_price", "exit_price", "return_net", "profit")
-}
+Columns = dict[str, list[Any]]
 
-EQUITIES = {
+TIMES = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
+EQUITY: Columns = {"time": TIMES, "equity": [1.0, 1.1], "equity_gross": [1.0, 1.1], "buy_and_hold": [1.0, 1.0]}
+TRADES: Columns = {"entry_time": TIMES[:1], "exit_time": TIMES[1:], "side": ["long"]}
+TRADES |= {name: [1.0] for name in ("entry_price", "exit_price", "return_net", "profit")}
+
+EQUITIES: dict[str, tuple[Columns, str]] = {
     "one bar": ({name: values[:1] for name, values in EQUITY.items()}, "fewer than two bars"),
     "another column": ({"gross" if n == "equity_gross" else n: v for n, v in EQUITY.items()}, "no column equity_gross"),
     "words for figures": (EQUITY | {"equity": ["1.0", "1.1"]}, "its column equity is of string"),
@@ -31,8 +32,8 @@ EQUITIES = {
 }
 
 
-def write(path: Path, columns: Mapping[str, Sequence[object]]) -> bytes:
-    parquet.write_table(pa.table(dict(columns)), path)
+def write(path: Path, columns: Columns) -> bytes:
+    parquet.write_table(pa.table(columns), path)
     return path.read_bytes()
 
 
