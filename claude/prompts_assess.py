@@ -7,12 +7,15 @@ from claude.quoting import NOTE, inline, listed, quoted
 from domain.cycle import CycleStatus
 from domain.gates import GateResult
 from domain.memory import HypothesisRecord, Precedent
-from domain.results import Assessment, BacktestResult, Interval, TrainingResult
+from domain.results import Assessment, BacktestResult, Interval, Stretch, TrainingResult
 from domain.verdict import POOR, PROMISING
 
 MOST_BRIEF = 2_000
 MOST_STRATEGY = 6_000
 """Bytes that are shown of the brief and of the strategy."""
+
+MOST_STRETCHES = 12
+"""Years that are told, the newest."""
 
 UNTOLD = "not told by the service"
 UNDEFINED = "undefined"
@@ -122,6 +125,13 @@ def _backtest(result: BacktestResult) -> str:
             f"- luck: of {result.trials} backtests without skill on these bars the best would show "
             f"{result.expected_max_sharpe:.3g}; lower bound of the excess Sharpe ratio less that: "
             f"{_figure(result.deflated_low, told)}",
+            f"- probability that the true Sharpe ratio is above 0: {_percent(result.probabilistic_sharpe, told)}; "
+            f"that it is above what the trials show by luck: {_percent(result.deflated_sharpe, told)}",
+            "- random entries with the same positions and costs at other times: "
+            f"{_percent(result.luck_percentile, told)} of them returned less; the middle one returned "
+            f"{_percent(result.luck_median_return, told)}",
+            f"- by year: {_stretches(result.by_year, told)}",
+            f"- by kind of market: {_stretches(result.by_regime, told)}",
             f"- Sortino ratio {_figure(result.sortino_ratio, told=True)}; deepest fall from a peak "
             f"{_percent(result.max_drawdown, told=True)}",
             f"- {result.total_trades} trades; won {_percent(result.win_rate, told=True)}; gains over losses "
@@ -129,6 +139,15 @@ def _backtest(result: BacktestResult) -> str:
             f"bars; turnover {_figure(result.turnover, told=False)} times the equity a year",
         )
     )
+
+
+def _stretches(stretches: Sequence[Stretch], told: bool) -> str:
+    """The last few, each with its return and Sharpe ratio; the names are the engine's own."""
+    each = (
+        f"{one.name}: {one.total_return:.2%}, Sharpe {_figure(one.sharpe_ratio, told=True)}"
+        for one in stretches[-MOST_STRETCHES:]
+    )
+    return "; ".join(each) or (UNDEFINED if told else UNTOLD)
 
 
 def _figure(value: float | None, told: bool) -> str:

@@ -66,7 +66,7 @@ def request_from(
     """A request that can be researched, checked before anything is contacted: the bars exist, the strategy is valid."""
     if strategy:
         symbol = symbol or strategy.strategy.training_data.symbols[0]
-        timeframe = timeframe or strategy.strategy.training_data.timeframes[0]
+        timeframe = timeframe or strategy.strategy.training_data.base_timeframe
     symbol, timeframe = (symbol or DEFAULT_SYMBOL).upper(), timeframe or DEFAULT_TIMEFRAME
     require_bars(settings, symbol, timeframe)
     if strategy:

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from client.doubt_words import STRETCH_HEADER, random_entries, skill, stretch_rows
 from client.render_values import NONE, clean, count, duration_of, number, percent
 from client.views import Places
 from domain.cycle import CycleStatus, Outcome
@@ -76,7 +77,14 @@ def render_figures(result: BacktestResult) -> RenderableType:
         f"  {part.start:%Y-%m-%d} to {part.end:%Y-%m-%d}",
         f", {count(part.bars)} bars" if part.bars is not None else "",
     )
-    return _block(heading, Group(_net_and_gross(result), _around(result)))
+    parts: list[RenderableType] = [_net_and_gross(result), _around(result)]
+    stretches = (*result.by_year, *result.by_regime)
+    if stretches:
+        table = _table(1 + len(STRETCH_HEADER), header=("", *STRETCH_HEADER))
+        for row in stretch_rows(stretches):
+            table.add_row(*row)
+        parts.append(table)
+    return _block(heading, Group(*parts))
 
 
 def _net_and_gross(result: BacktestResult) -> Table:
@@ -110,6 +118,9 @@ def _around(result: BacktestResult) -> Table:
     taken = "" if costs.total is None else f"{percent(costs.total, 2)} of the capital; "
     table = _table(2)
     table.add_row("Sharpe, 95 % interval", interval(result.sharpe_interval))
+    for name, words in (("Skill", skill(result)), ("Random entries", random_entries(result))):
+        if words:
+            table.add_row(name, words)
     if result.benchmark_return is not None:
         table.add_row("Buy and hold", f"{percent(result.benchmark_return, 2)}, without costs")
     table.add_row(

@@ -4,28 +4,39 @@ A file may be gone, on another machine, cut short, or edited by hand. None of th
 it says what is the matter with it.
 """
 
-import csv
-import gzip
-import io
 import json
-import math
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
 
 from domain.results import Fraction, Frozen
 
 MOST_BYTES = 64 * 2**20
-"""Of one file, uncompressed. Ten years of minutes stay below it; what unpacks to more is no file of ours."""
+"""Of one file. Ten years of minutes stay below it; what is larger is no file of ours."""
 
-EQUITY_COLUMNS = ["time", "equity", "equity_gross", "buy_and_hold", "position"]
-TRADE_COLUMNS = ["entry_time", "exit_time", "side", "entry_price", "exit_price", "return_net", "profit"]
+MOST_ROWS = 5_000_000
+"""Of one table, by its own word: packed rows may be many in a small file."""
+
+EARLIER = (".csv", ".csv.gz")
+"""How the names of a backtest's files end that an earlier version wrote."""
+
+EQUITY_COLUMNS = {"time": "time", "equity": "figure", "equity_gross": "figure", "buy_and_hold": "figure"}
+TRADE_COLUMNS = {"entry_time": "time", "exit_time": "time", "side": "word"} | dict.fromkeys(
+    ("entry_price", "exit_price", "return_net", "profit"), "figure"
+)
+_KINDS: Mapping[str, Callable[[pa.DataType], bool]] = {
+    "time": lambda kind: pa.types.is_timestamp(kind) and kind.tz == "UTC",
+    "figure": pa.types.is_floating,
+    "word": pa.types.is_string,
+}
 
 
 @dataclass(frozen=True)
@@ -74,17 +85,24 @@ Read = TypeVar("Read")
 
 def equity_in(artifacts: Path, path: str) -> Equity | Missing:
     """The equity file of a backtest."""
-    return _read(artifacts, path, _equity)
+    return _earlier(artifacts, path) if path.endswith(EARLIER) else _read(artifacts, path, _equity)
 
 
 def trades_in(artifacts: Path, path: str) -> tuple[Trade, ...] | Missing:
     """The trades file of a backtest, in the order of their entries."""
-    return _read(artifacts, path, _trades)
+    return _earlier(artifacts, path) if path.endswith(EARLIER) else _read(artifacts, path, _trades)
 
 
 def epochs_in(artifacts: Path, path: str) -> tuple[Epoch, ...] | Missing:
     """The history file of a training."""
     return _read(artifacts, path, _epochs)
+
+
+def _earlier(artifacts: Path, path: str) -> Missing:
+    return Missing(
+        f"{artifacts / path} was made by an earlier version, as CSV; this one reads Parquet alone. The figures of the "
+        "record stand. Start the cycle again for its curves and trades."
+    )
 
 
 def _read(artifacts: Path, path: str, parse: Callable[[bytes], Read]) -> Read | Missing:
@@ -97,59 +115,72 @@ def _read(artifacts: Path, path: str, parse: Callable[[bytes], Read]) -> Read | 
         return parse(_bytes(real))
     except FileNotFoundError:
         return Missing(f"{whole} is not on this machine. Make the report where the cycle's engine keeps its files.")
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        return Missing(f"{whole} is damaged: it does not unpack.")
     except OSError as error:
         return Missing(f"{whole} cannot be read: {error.strerror or error}.")
-    except (ValueError, KeyError, OverflowError, RuntimeError, csv.Error) as error:
+    except (ValueError, KeyError, OverflowError, RuntimeError) as error:
         return Missing(f"{whole} is not what the engine wrote: {_brief(error)}.")
 
 
 def _bytes(path: Path) -> bytes:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES // 2**20} MiB")
     return content
 
 
-def _rows(content: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
-    reader = csv.DictReader(io.StringIO(content.decode()), strict=True)
-    lacking = [name for name in columns if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise ValueError(f"it has no column {lacking[0]}")
-    rows = list(reader)
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise ValueError(f"line {number} has another number of values than the first")
-    return rows
+def _columns(content: bytes, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The wanted columns of a table, each of its kind and without a gap. Raises ValueError that says what is wrong."""
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > MOST_ROWS:
+            raise ValueError(f"it has more than {MOST_ROWS:,} rows")
+        kinds = {field.name: field.type for field in file.schema_arrow}
+        for name, kind in wanted.items():
+            if name not in kinds:
+                raise ValueError(f"it has no column {name}")
+            if not _KINDS[kind](kinds[name]):
+                raise ValueError(f"its column {name} is of {str(kinds[name])[:40]}")
+        table = file.read(columns=list(wanted), use_threads=False)
+    except (pa.ArrowException, OSError, RuntimeError) as error:
+        raise ValueError("it is damaged, or no Parquet file") from error
+    return {name: _values(name, kind, table[name]) for name, kind in wanted.items()}
+
+
+def _values(name: str, kind: str, column: pa.ChunkedArray) -> list[Any]:
+    if column.null_count:
+        raise ValueError(f"its column {name} has gaps")
+    if kind == "figure" and not np.isfinite(column.to_numpy()).all():
+        raise ValueError(f"its column {name} has a value that is no figure")
+    values: list[Any] = column.to_pylist()
+    return [value.astimezone(UTC) for value in values] if kind == "time" else values
 
 
 def _equity(content: bytes) -> Equity:
-    rows = _rows(content, EQUITY_COLUMNS)
-    times = tuple(_time(row["time"]) for row in rows)
-    if len(rows) < 2:
+    found = _columns(content, EQUITY_COLUMNS)
+    times = found["time"]
+    if len(times) < 2:
         raise ValueError("it has fewer than two bars")
     if any(later <= earlier for earlier, later in pairwise(times)):
         raise ValueError("its times do not rise")
-    net, gross, hold = (
-        tuple(_finite(row[name]) for row in rows) for name in ("equity", "equity_gross", "buy_and_hold")
-    )
-    return Equity(times=times, net=net, gross=gross, hold=hold)
+    net, gross, hold = (tuple(found[name]) for name in ("equity", "equity_gross", "buy_and_hold"))
+    return Equity(times=tuple(times), net=net, gross=gross, hold=hold)
 
 
 def _trades(content: bytes) -> tuple[Trade, ...]:
+    found = _columns(content, TRADE_COLUMNS)
+    rows = zip(*(found[name] for name in TRADE_COLUMNS), strict=True)
     return tuple(
         Trade(
-            entered=_time(row["entry_time"]),
-            left=_time(row["exit_time"]),
-            long={"long": True, "short": False}[row["side"]],
-            entry_price=_finite(row["entry_price"]),
-            exit_price=_finite(row["exit_price"]),
-            return_net=_finite(row["return_net"]),
-            profit=_finite(row["profit"]),
+            entered=entered,
+            left=left,
+            long={"long": True, "short": False}[side],
+            entry_price=entry,
+            exit_price=out,
+            return_net=net,
+            profit=profit,
         )
-        for row in _rows(content, TRADE_COLUMNS)
+        for entered, left, side, entry, out, net, profit in rows
     )
 
 
@@ -158,20 +189,6 @@ def _epochs(content: bytes) -> tuple[Epoch, ...]:
     if not epochs:
         raise ValueError("it has no epochs")
     return epochs
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]!r} is no figure")
-    return value
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} has no time zone")
-    return time
 
 
 def _brief(error: Exception) -> str:

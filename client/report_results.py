@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from client.doubt_words import STRETCH_HEADER, random_entries, skill, stretch_rows
 from client.render_values import NONE, count, number, percent
 from client.report_data import Material, not_reached
 from client.report_figures import MOST_TRADES, equity_figure, months_figure, sharpe_figure, trades_figure
@@ -13,7 +14,7 @@ from domain.results import BacktestResult, Interval, TrainingResult
 
 
 def backtest_sections(material: Material) -> Iterator[Section]:
-    """Equity, trades, months and the doubt; one section that says why where there was no backtest."""
+    """Equity, trades, months, years and regimes, the doubt; one section that says why where there was no backtest."""
     result = material.cycle.backtest
     if result is None:
         yield Section("Backtest", (missing(Missing(not_reached(material.cycle, "backtest"))),))
@@ -21,6 +22,8 @@ def backtest_sections(material: Material) -> Iterator[Section]:
     yield _equity(material, result)
     yield _trades(material, result)
     yield _months(material)
+    if result.by_year or result.by_regime:
+        yield _stretches(result)
     yield _doubt(result)
 
 
@@ -103,11 +106,24 @@ def _months(material: Material) -> Section:
     return Section("Months", (told, Plot(months_figure(equity), "Net return of each month", narrow=True)))
 
 
+def _stretches(result: BacktestResult) -> Section:
+    told = [
+        paragraph("Net of costs. The first and the last year are not whole; a trade counts where it began.", "soft"),
+        grid(("year", *STRETCH_HEADER), stretch_rows(result.by_year)),
+        grid(("market", *STRETCH_HEADER), stretch_rows(result.by_regime)),
+    ]
+    if result.regime_rule:
+        told.append(paragraph(result.regime_rule, "soft"))
+    return Section("Years and kinds of market", tuple(told))
+
+
 def _doubt(result: BacktestResult) -> Section:
     luck, least, low = result.expected_max_sharpe, result.minimum_provable_sharpe, result.deflated_low
     trials = "the first backtest" if result.trials == 1 else f"the {count(result.trials)} backtests"
     rows = [
         ("Sharpe ratio, net", f"{number(result.sharpe_ratio)}, 95 % interval {_between(result.sharpe_interval)}"),
+        ("Skill", skill(result)),
+        ("Random entries", random_entries(result)),
         (
             "Of the excess return",
             f"{number(result.excess_sharpe)}, 95 % interval {_between(result.excess_sharpe_interval)}",

@@ -97,8 +97,8 @@ def require_researchable(settings: Settings, strategy: Strategy, symbol: str, ti
     import pandas as pd
 
     from domain.errors import ResearchError
-    from engine.bars import load_bars
-    from engine.splits import split_bars
+    from engine.splits import split_symbols
+    from engine.universe import load_universe
 
     base = strategy.training_data.base_timeframe
     if timeframe != base:
@@ -107,7 +107,8 @@ def require_researchable(settings: Settings, strategy: Strategy, symbol: str, ti
             f"leave --timeframe out, or change the file's timeframe {base}",
         )
     try:
-        split_bars(strategy, pd.DatetimeIndex(load_bars(symbol, timeframe, settings.data).frame.index))
+        frames = load_universe(strategy, symbol, timeframe, settings.data).frames
+        split_symbols(strategy, {name: pd.DatetimeIndex(frame.index) for name, frame in frames.items()})
     except ResearchError as error:
         raise CommandError(
             ExitCode.USAGE, error.code.value, error.message, "`research data list` shows from when to when bars reach"

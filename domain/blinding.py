@@ -18,16 +18,23 @@ def figures_of(backtest: BacktestResult) -> frozenset[float]:
     """What the backtest part brought to light, without signs, as a text can say it: fractions also in per cent.
 
     What was known before is not among it: the costs of a fill, the number of trials, what such a sample can prove. The
-    turnover is there halved too, as one of the offline assessor's hypotheses says it.
+    turnover is there halved too, as one of the offline assessor's hypotheses says it. Of a year or a regime there is
+    what an assessor is told of it: return and Sharpe ratio.
     """
     curves = (backtest, backtest.gross) if backtest.gross else (backtest,)
+    stretches = (*backtest.by_year, *backtest.by_regime)
+    shares = (backtest.probabilistic_sharpe, backtest.deflated_sharpe, backtest.luck_percentile)
     fractions = [
         *(figure for curve in curves for figure in _fractions_of(curve)),
         *(backtest.win_rate, backtest.exposure, backtest.costs.total, backtest.benchmark_return),
+        *(stretch.total_return for stretch in stretches),
+        *(backtest.luck_median_return, *(share for share in shares if share is not None and share < 1)),
     ]
     others = [
         *(figure for curve in curves for figure in (curve.sharpe_ratio, curve.sortino_ratio)),
         *(end for interval in (backtest.sharpe_interval, backtest.excess_sharpe_interval) for end in _ends(interval)),
+        *(stretch.sharpe_ratio for stretch in stretches),
+        *(100.0 for share in shares if share == 1),  # a plain 1 is any small count
         *(backtest.profit_factor, backtest.excess_sharpe, backtest.deflated_low),
         *(float(backtest.total_trades), backtest.turnover, (backtest.turnover or 0.0) / 2),
     ]

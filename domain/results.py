@@ -150,6 +150,21 @@ class Interval(Frozen):
     high: float
 
 
+class Stretch(Frozen):
+    """The net figures of some of a backtest's bars: a year's, or a regime's, which need not lie side by side.
+
+    The returns of all years, and of all regimes, compound to the whole backtest's.
+    """
+
+    name: str = Field(min_length=1, max_length=60)
+    bars: int = Field(ge=1)
+    total_return: float
+    sharpe_ratio: float | None = Field(description="annualised; None without variance or with too few bars")
+    max_drawdown: Fraction = Field(description="of the curve of these bars alone, one after the other")
+    trades: int = Field(ge=0, description="trades that began in these bars")
+    exposure: Fraction = Field(description="share of these bars with a position")
+
+
 class BacktestResult(Frozen):
     """A backtest after costs, with its own doubt. The figures without a prefix are net."""
 
@@ -177,6 +192,20 @@ class BacktestResult(Frozen):
         description="lower bound of the excess Sharpe less expected_max_sharpe: above 0 the trials do not explain it"
     )
     minimum_provable_sharpe: float = Field(description="the smallest Sharpe that a sample of this length could prove")
+    probabilistic_sharpe: Fraction | None = Field(
+        None, description="probability that the true Sharpe ratio is above 0, by skew and kurtosis of the returns"
+    )
+    deflated_sharpe: Fraction | None = Field(
+        None, description="probability that the true Sharpe ratio is above expected_max_sharpe"
+    )
+    luck_percentile: Fraction | None = Field(
+        None, description="share of random entries with the same positions, costs paid, that returned less"
+    )
+    luck_median_return: float | None = Field(None, description="what the middle one of the random entries returned")
+    luck_draws: int = Field(0, ge=0, description="how many random entries were drawn")
+    by_year: tuple[Stretch, ...] = Field((), max_length=128, description="calendar years in UTC, in their order")
+    by_regime: tuple[Stretch, ...] = Field((), max_length=8, description="kinds of market that occurred")
+    regime_rule: str | None = Field(None, max_length=400, description="what tells the regimes apart")
     equity_path: ArtifactPath | None
     trades_path: ArtifactPath | None
     service: ServiceRun | None = None

@@ -28,21 +28,6 @@ class Book:
     fees: NDArray[np.float64]
     traded: NDArray[np.float64]
 
-    @property
-    def returns(self) -> NDArray[np.float64]:
-        """Return from each open to the next, one fewer than there are opens; 0 once nothing is left.
-
-        The first starts from the initial capital, so that a fill at the first open is paid for in it.
-        """
-        before = np.concatenate(([1.0], self.equity[1:-1]))
-        return _share(self.equity[1:] - before, before)
-
-    @property
-    def exposure(self) -> NDArray[np.float64]:
-        """Signed share of the equity that is staked from each open to the next, one fewer than there are opens."""
-        value = self.quantity[:-1] * self.opens.to_numpy(dtype=np.float64)[:-1]
-        return _share(value, self.equity[:-1])
-
 
 def keep_book(opens: pd.Series, targets: Signals, fee: float) -> Book:
     """Trade to the target position (-1, 0, 1) of each open, paying `fee` of the value traded on every fill.
@@ -117,9 +102,3 @@ def trades_of(book: Book, fee: float) -> pd.DataFrame:
             "profit": np.abs(book.quantity[entries]) * price[entries] * net,
         }
     )
-
-
-def _share(values: NDArray[np.float64], equity: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares = np.zeros(len(values))
-    np.divide(values, equity, out=shares, where=equity > 0)
-    return shares

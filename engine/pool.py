@@ -26,6 +26,8 @@ WARM_MODULES = ("engine.training", "engine.backtest")
 """What is imported ahead of the jobs: the slow part of their start."""
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+NO_ARROW_THREAD = "background_thread:false"
+"""For the allocator that comes with Arrow, which starts a thread as soon as it is loaded."""
 ONE_XLA_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
 """Names of environment variables that engine processes do not get: they work on files that a model wrote."""
@@ -179,6 +181,7 @@ def _environment(cache: Path) -> dict[str, str]:
     return inherited | {
         **dict.fromkeys(ONE_THREAD, "1"),
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ONE_XLA_THREAD}".strip(),
+        "JE_ARROW_MALLOC_CONF": NO_ARROW_THREAD,
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

@@ -80,23 +80,18 @@ def split_symbols(strategy: Strategy, indexes: Mapping[str, pd.DatetimeIndex]) -
     splits: dict[str, Split] = {}
     for symbol, index in indexes.items():
         at = [int(index.searchsorted(times[bound])) if bound < len(times) else len(index) for bound in bounds]
-        splits[symbol] = _split(strategy, symbol, index, *at)
+        splits[symbol] = _split(strategy, index, *at)
+        bars, several = at[3] - at[0], len(indexes) > 1
+        _refuse_too_few(strategy, splits[symbol], bars, index, at[4], symbol, several=several)
     return splits
 
 
 def _split(
-    strategy: Strategy,
-    symbol: str,
-    index: pd.DatetimeIndex,
-    first: int,
-    validation: int,
-    backtest: int,
-    last: int,
-    sealed: int,
+    strategy: Strategy, index: pd.DatetimeIndex, first: int, validation: int, backtest: int, last: int, sealed: int
 ) -> Split:
     """One symbol's parts, from the positions where they begin and the date range ends."""
     embargo = strategy.training.labels.lookahead
-    split = Split(
+    return Split(
         first=first,
         train=slice(strategy.training_data.history_required, validation - first - embargo),
         validation=slice(validation - first, backtest - first - embargo),
@@ -104,8 +99,6 @@ def _split(
         lockbox=slice(sealed - first, len(index) - first),
         embargo=embargo,
     )
-    _refuse_too_few(strategy, split, last - first, index, sealed, symbol)
-    return split
 
 
 def training_bars(frame: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -164,7 +157,7 @@ def _validation_share(strategy: Strategy) -> float:
 
 
 def _refuse_too_few(
-    strategy: Strategy, split: Split, bars: int, index: pd.DatetimeIndex, sealed: int, symbol: str
+    strategy: Strategy, split: Split, bars: int, index: pd.DatetimeIndex, sealed: int, symbol: str, *, several: bool
 ) -> None:
     wanted = (
         ("train", split.train, MIN_TRAIN),
@@ -181,13 +174,14 @@ def _refuse_too_few(
     data = strategy.training_data
     days = f" from {data.start_date or 'the first'} to {data.end_date or 'the last'}" if _has_days(strategy) else ""
     of = f" of {symbol}" if symbol else ""
+    together = " Symbols are divided at the same moments: their bars have to cover the same time." if several else ""
     there_is = f"{len(index)} bars, {index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}" if len(index) else "no bars"
     opened = f", of which those before {index[sealed]:%Y-%m-%d} are open to a cycle" if sealed < len(index) else ""
     raise ResearchError(
         ErrorCode.DATA_UNAVAILABLE,
         f"too few bars{of}: there are {there_is}{opened}, and the strategy's dates{days} leave {bars} of them. "
         f"With {data.history_required} bars of history and an embargo of {split.embargo} bars between the parts, "
-        f"{'; '.join(short)}. Widen the strategy's dates, lower history_required or the labels' look-ahead, "
+        f"{'; '.join(short)}.{together} Widen the strategy's dates, lower history_required or the labels' look-ahead, "
         "or import more bars.",
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
-from purgedcv import minimum_backtest_length
+from purgedcv import minimum_backtest_length, probabilistic_sharpe_ratio
 
 from domain.results import BacktestResult, Figures, Interval, Part
 
@@ -31,7 +31,7 @@ _LARGEST: Final = 1e6
 
 @dataclass(frozen=True)
 class Doubt:
-    """How far a Sharpe ratio can be believed; all ratios annualised."""
+    """How far a Sharpe ratio can be believed; all ratios annualised, probabilities as fractions."""
 
     sharpe_interval: Interval | None
     excess_sharpe: float | None
@@ -39,6 +39,8 @@ class Doubt:
     expected_max_sharpe: float
     deflated_low: float | None
     minimum_provable_sharpe: float
+    probabilistic_sharpe: float | None
+    deflated_sharpe: float | None
 
 
 def years_between(index: pd.DatetimeIndex) -> float:
@@ -88,6 +90,8 @@ def doubt(returns: Returns, excess: Returns, bars_per_year: float, trials: int, 
         expected_max_sharpe=best_by_luck,
         deflated_low=interval.low - best_by_luck if interval else None,
         minimum_provable_sharpe=minimum_provable_sharpe(len(returns), bars_per_year),
+        probabilistic_sharpe=probabilistic_sharpe(returns, bars_per_year),
+        deflated_sharpe=probabilistic_sharpe(returns, bars_per_year, best_by_luck),
     )
 
 
@@ -98,7 +102,9 @@ def among_trials(result: BacktestResult, trials: int) -> BacktestResult:
         return result
     best_by_luck = expected_max_sharpe(trials, years)
     low = result.excess_sharpe_interval.low - best_by_luck if result.excess_sharpe_interval else None
-    return result.model_copy(update={"trials": trials, "expected_max_sharpe": best_by_luck, "deflated_low": low})
+    deflated = _deflated(result, best_by_luck)
+    changed = {"trials": trials, "expected_max_sharpe": best_by_luck, "deflated_low": low, "deflated_sharpe": deflated}
+    return result.model_copy(update=changed)
 
 
 def excess_returns(returns: Returns, exposure: NDArray[np.float64], benchmark: Returns) -> Returns:
@@ -136,12 +142,39 @@ def expected_max_sharpe(trials: int, years: float) -> float:
     return math.sqrt(minimum_backtest_length(trials, target_sharpe=1.0) / years)
 
 
+def probabilistic_sharpe(returns: Returns, bars_per_year: float, above: float = 0.0) -> float | None:
+    """The probability that the true Sharpe ratio lies above a bound, both annualised.
+
+    Bailey and Lopez de Prado (2012), with the returns' own skew and kurtosis. None where there is no Sharpe ratio, or
+    where these moments are too extreme for the formula.
+    """
+    if sharpe(returns, bars_per_year) is None:
+        return None
+    try:
+        found = probabilistic_sharpe_ratio(returns, benchmark_skill=above / math.sqrt(bars_per_year))
+    except ValueError:
+        return None
+    return _real(found)
+
+
 def minimum_provable_sharpe(bars: int, bars_per_year: float) -> float:
     """The smallest annualised Sharpe ratio whose 95 % interval excludes zero, with this many independent returns.
 
     Solves SR = z * sqrt((1 + SR^2 / 2) / n), the standard error of Lo (2002), for the ratio per bar.
     """
     return _Z / math.sqrt(max(bars - _Z**2 / 2, 0.01)) * math.sqrt(bars_per_year)
+
+
+def _deflated(result: BacktestResult, above: float) -> float | None:
+    """The probability above another bound than 0, from that above 0: the standard error of the ratio is the same."""
+    probability, ratio, bars = result.probabilistic_sharpe, result.sharpe_ratio, result.part.bars
+    if probability is None or not ratio or bars is None or bars < 3:
+        return None
+    # Beyond eight standard errors the probability is rounded to 0 or 1, and says no more how far beyond.
+    errors = NormalDist().inv_cdf(min(max(probability, 1e-15), 1 - 1e-15))
+    # The probability's own ratio is over the deviation of a population (n), and not of a sample (n - 1).
+    returns = bars - 1
+    return NormalDist().cdf(errors * (1 - above / (ratio * math.sqrt(returns / (returns - 1)))))
 
 
 def _per_bar_sharpe(returns: Returns) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import numpy as np
+
 from domain.errors import ErrorCode, ResearchError
 from domain.results import LossCurve, Task, TrainingResult
 from domain.strategy import Strategy
@@ -14,6 +16,7 @@ from engine.fitting import Fitted, baseline_loss, fit
 from engine.interface import Places, Progress, Report, TrainJob
 from engine.metrics import class_metrics, return_metrics
 from engine.model import WEIGHTS_FILE, Model, Recipe, load_model, outputs_of, predict, save_model
+from engine.signals import loud_enough
 from engine.strategy_file import read_strategy
 from engine.universe import load_universe
 
@@ -49,6 +52,9 @@ def run_training(
             f"that timeframe, or change training_data.timeframes in the file.",
         )
     universe = load_universe(strategy, job.symbol, job.timeframe, places.data)
+    if strategy.decisions.filters.volume_filter:
+        for frame in universe.frames.values():
+            loud_enough(frame["volume"].to_numpy(dtype=np.float64))  # refuses now what the backtest could not trade
     dataset = prepare(strategy, universe.frames)
     prepared = time.monotonic() - began
     report(Progress(fraction=0.0, step="compiling the network"))  # by far the longest part where nothing is cached

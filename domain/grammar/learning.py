@@ -108,14 +108,19 @@ class CostModel(Frozen):
 
 
 class Filters(Frozen):
-    """min_signal_separation: bars between two signals at least."""
+    """min_signal_separation: bars between two signals at least. volume_filter: a signal counts only on a bar whose
+    volume is at least the average of its last 20 bars."""
 
     min_signal_separation: Annotated[Whole, Field(ge=0, le=MAX_LOOKAHEAD)] = 0
     volume_filter: Flag = False
 
 
 class Decisions(Frozen):
-    """How an output becomes a signal. confidence_threshold: smallest probability of a class that is acted on."""
+    """How an output becomes a signal. confidence_threshold: smallest probability of a class that is acted on.
+
+    position_awareness: a signal against the position held closes it, and only a further one opens the other side;
+    without it such a signal reverses at once.
+    """
 
     output_format: Annotated[OutputFormat, LowerCase] = "classification"
     confidence_threshold: _Share = 0.5

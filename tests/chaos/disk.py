@@ -1,9 +1,9 @@
 """What a reader finds on the disk, at any moment: only what is whole."""
 
-import csv
-import gzip
 import json
 from pathlib import Path
+
+from pyarrow import parquet
 
 from domain.results import BacktestResult, TrainingResult
 from domain.strategy import load_strategy
@@ -59,11 +59,9 @@ def _backtest(artifacts: Path, folder: Path) -> None:
     assert result.equity_path
     assert result.trades_path
     assert (artifacts / result.equity_path).parent == folder
-    with gzip.open(artifacts / result.equity_path, "rt") as equity:
-        assert len(list(csv.reader(equity))) > 1
-    with (artifacts / result.trades_path).open(newline="") as trades:
-        assert len(list(csv.reader(trades))) == result.total_trades + 1
-    _only(folder, {RESULT, "equity.csv.gz", "trades.csv"})
+    assert parquet.read_metadata(artifacts / result.equity_path).num_rows > 1
+    assert parquet.read_metadata(artifacts / result.trades_path).num_rows == result.total_trades
+    _only(folder, {RESULT, "equity.parquet", "trades.parquet"})
 
 
 def _only(folder: Path, names: set[str]) -> None:

@@ -32,6 +32,7 @@ from domain.results import (
     LossCurve,
     Part,
     PartName,
+    Stretch,
     Task,
     TrainingResult,
     Verdict,
@@ -146,6 +147,13 @@ def training() -> TrainingResult:
     )
 
 
+def stretch(name: str, bars: int, gain: float) -> Stretch:
+    """A part of that backtest."""
+    return Stretch(
+        name=name, bars=bars, total_return=gain, sharpe_ratio=gain * 30, max_drawdown=0.0456, trades=617, exposure=0.51
+    )
+
+
 @pytest.fixture
 def backtest() -> BacktestResult:
     """A backtest that gains before costs and loses after them."""
@@ -172,8 +180,19 @@ def backtest() -> BacktestResult:
         expected_max_sharpe=1.87,
         deflated_low=-3.97,
         minimum_provable_sharpe=2.4,
-        equity_path="cycle-a/backtest/equity.csv.gz",
-        trades_path="cycle-a/backtest/trades.csv",
+        probabilistic_sharpe=0.448,
+        deflated_sharpe=0.085,
+        luck_percentile=0.365,
+        luck_median_return=-0.0098,
+        luck_draws=200,
+        by_year=(stretch("2026", 1_440, -0.0123),),
+        by_regime=(
+            stretch("trend up, volatility low", 900, 0.0104),
+            stretch("trend down, volatility high", 540, -0.0225),
+        ),
+        regime_rule="The trend is up where the last close is above the mean.",
+        equity_path="cycle-a/backtest/equity.parquet",
+        trades_path="cycle-a/backtest/trades.parquet",
         part=Part(name=PartName.BACKTEST, start=T0, end=T0 + timedelta(days=60), bars=1_440),
         data_sha256=SHA,
         seconds=3.5,

@@ -161,7 +161,7 @@ def screens(queued: CycleStatus, completed: CycleStatus) -> dict[str, Renderable
     home = Path("/home/quant/.research")
     places = Places(
         strategy=home / "strategies/offline_1234abcd.yaml",
-        equity=home / "artifacts/cycle-a/backtest/equity.csv.gz",
+        equity=home / "artifacts/cycle-a/backtest/equity.parquet",
         web_ui="http://127.0.0.1:8233/namespaces/research/workflows/cycle-20260301-120000-ab12/run-1",
     )
     rows = [

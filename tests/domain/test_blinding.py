@@ -3,7 +3,7 @@
 import pytest
 
 from domain.blinding import MASK, blinded, figures_of
-from domain.results import Interval
+from domain.results import Interval, Stretch
 
 from .usual_results import backtest, backtest_at_a_service
 
@@ -15,9 +15,34 @@ FOUND = backtest(
     total_trades=8_123,
     turnover=217.3,
     exposure=1.0,
+    probabilistic_sharpe=0.9412,
+    luck_percentile=0.835,
+    by_year=(
+        Stretch(
+            name="2017", bars=9, total_return=-0.0419, sharpe_ratio=-1.93, max_drawdown=0.1, trades=4, exposure=0.5
+        ),
+    ),
 )
 
-HIDDEN = ("2.7", "2.71", "2.713", "13.8", "0.138", "8,123", "8123", "57 ", "0.43", "4.876", "217", "109", "5.713e-1")
+HIDDEN = (
+    "2.7",
+    "2.71",
+    "2.713",
+    "13.8",
+    "0.138",
+    "8,123",
+    "8123",
+    "57 ",
+    "0.43",
+    "4.876",
+    "217",
+    "109",
+    "5.713e-1",
+    "94.1",
+    "83.5",
+    "4.19",
+    "1.93",
+)
 KEPT = ("2.8", "rsi_27", "RSI 23", "17 bars", "0 ", "1.05", "v2.71", "2.7131", "a 4 % zigzag")
 
 

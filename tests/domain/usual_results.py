@@ -12,6 +12,7 @@ from domain.results import (
     Part,
     PartName,
     ServiceRun,
+    Stretch,
     Task,
     TrainingResult,
 )
@@ -61,10 +62,19 @@ def backtest_at_a_service(**changes: Any) -> BacktestResult:
         (
             *("sharpe_interval", "excess_sharpe", "excess_sharpe_interval", "deflated_low", "exposure", "turnover"),
             *("gross", "benchmark_return", "equity_path", "trades_path", "data_sha256"),
+            *("probabilistic_sharpe", "deflated_sharpe", "luck_percentile", "luck_median_return", "regime_rule"),
         )
     )
+    untold |= {"luck_draws": 0, "by_year": (), "by_regime": ()}
     costs = Costs(commission=0.001, half_spread=0.0005, total=None)
     return backtest(**untold, costs=costs, service=ServiceRun(operation_id="op_2"), **changes)
+
+
+def whole_of(name: str) -> Stretch:
+    """All bars of that backtest, as one year or one regime."""
+    return Stretch(
+        name=name, bars=1244, total_return=0.12, sharpe_ratio=2.5, max_drawdown=0.05, trades=80, exposure=0.7
+    )
 
 
 def backtest(**changes: Any) -> BacktestResult:
@@ -87,8 +97,16 @@ def backtest(**changes: Any) -> BacktestResult:
         "expected_max_sharpe": 0.3,
         "deflated_low": 0.3,
         "minimum_provable_sharpe": 1.5,
-        "equity_path": "cyc-1/backtest/equity.csv.gz",
-        "trades_path": "cyc-1/backtest/trades.csv",
+        "probabilistic_sharpe": 0.981,
+        "deflated_sharpe": 0.973,
+        "luck_percentile": 0.965,
+        "luck_median_return": -0.011,
+        "luck_draws": 200,
+        "by_year": (whole_of("2017"),),
+        "by_regime": (whole_of("trend up, volatility low"),),
+        "regime_rule": "The trend is up where the last close is at or above its mean.",
+        "equity_path": "cyc-1/backtest/equity.parquet",
+        "trades_path": "cyc-1/backtest/trades.parquet",
         "part": PART,
         "data_sha256": "a" * 64,
         "seconds": 1.0,

@@ -103,13 +103,13 @@ def job(strategy_text: StrategyText, tmp_path: Path) -> Callable[..., Prepared]:
     """A training job with its strategy saved, and the places it runs in."""
     places = Places(artifacts=tmp_path / "artifacts", strategies=tmp_path / "strategies", data=tmp_path / "data")
 
-    def build(*changes: Mapping[str, Any], seed: int = 1, timeframe: str = "1h") -> Prepared:
+    def build(*changes: Mapping[str, Any], seed: int = 1, timeframe: str = "1h", symbol: str = "EURUSD") -> Prepared:
         content = strategy_text(*changes).encode()
         digest = hashlib.sha256(content).hexdigest()
         places.strategies.mkdir(exist_ok=True)
         (places.strategies / f"{digest}.yaml").write_bytes(content)
         ref = StrategyRef(name="zigzag_rsi", sha256=digest, path=f"{digest}.yaml")
-        return TrainJob(cycle_id="cyc-1", strategy=ref, symbol="EURUSD", timeframe=timeframe, seed=seed), places
+        return TrainJob(cycle_id="cyc-1", strategy=ref, symbol=symbol, timeframe=timeframe, seed=seed), places
 
     return build
 

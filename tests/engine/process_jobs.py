@@ -159,7 +159,7 @@ def backtest(job: BacktestJob, places: Places, workdir: Path, final: PurePosixPa
         lines.write(f"{os.getpid()} 1\n")
     while hold(places, 1).exists():
         time.sleep(0.005)
-    for name in ("equity.csv.gz", "trades.csv"):
+    for name in ("equity.parquet", "trades.parquet"):
         (workdir / name).write_text("one line")
     now = datetime(2024, 1, 1, tzinfo=UTC)
     return BacktestResult(
@@ -183,8 +183,8 @@ def backtest(job: BacktestJob, places: Places, workdir: Path, final: PurePosixPa
         expected_max_sharpe=0.0,
         deflated_low=None,
         minimum_provable_sharpe=0.5,
-        equity_path=str(final / "equity.csv.gz"),
-        trades_path=str(final / "trades.csv"),
+        equity_path=str(final / "equity.parquet"),
+        trades_path=str(final / "trades.parquet"),
         part=Part(name=PartName.BACKTEST, start=now, end=now + timedelta(days=365), bars=1),
         data_sha256=job.data_sha256,
         seconds=0.1,

@@ -1,6 +1,5 @@
 """A backtest trades what the model says on its own part of the bars, and the same every time."""
 
-import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,8 +51,8 @@ class Trained:
 def trained(job: Callable[..., tuple[TrainJob, Places]]) -> Callable[..., Trained]:
     """Train the tests' small strategy on EURUSD and give the backtest job that follows."""
 
-    def build(*changes: Mapping[str, Any]) -> Trained:
-        train_job, places = job(*changes)
+    def build(*changes: Mapping[str, Any], symbol: str = "EURUSD") -> Trained:
+        train_job, places = job(*changes, symbol=symbol)
         final = PurePosixPath("cyc-1/training-ab12cd")
         (places.artifacts / final).mkdir(parents=True)
         training = run_training(train_job, places, places.artifacts / final, final, lambda _: None)
@@ -72,9 +71,10 @@ def trained(job: Callable[..., tuple[TrainJob, Places]]) -> Callable[..., Traine
 def test_the_result_is_that_of_the_files_it_names(trained: Callable[..., Trained], tmp_path: Path) -> None:
     result = trained(EVERY_SIGNAL).run(tmp_path / "work")
 
-    curves = pd.read_csv(tmp_path / "work" / "equity.csv.gz", parse_dates=["time"])
-    trades = pd.read_csv(tmp_path / "work" / "trades.csv", parse_dates=["entry_time", "exit_time"])
-    assert (result.equity_path, result.trades_path) == (str(FINAL / "equity.csv.gz"), str(FINAL / "trades.csv"))
+    curves = pd.read_parquet(tmp_path / "work" / "equity.parquet")
+    trades = pd.read_parquet(tmp_path / "work" / "trades.parquet")
+    assert (result.equity_path, result.trades_path) == (str(FINAL / "equity.parquet"), str(FINAL / "trades.parquet"))
+    assert list(curves) == ["time", "equity", "equity_gross", "buy_and_hold", "position"]
     assert result.total_trades == len(trades) > 5
     assert result.win_rate == pytest.approx((trades["profit"] > 0).mean())
     assert result.total_return == pytest.approx(curves["equity"].iloc[-1] - 1)
@@ -94,7 +94,7 @@ def test_the_bars_traded_are_the_backtest_part_and_nothing_after(
     result = setup.run(tmp_path / "work")
 
     part = next(part for part in setup.training.parts if part.name is PartName.BACKTEST)
-    times = pd.read_csv(tmp_path / "work" / "equity.csv.gz", parse_dates=["time"])["time"]
+    times = pd.read_parquet(tmp_path / "work" / "equity.parquet")["time"]
     assert result.part == part
     assert (times.iloc[0], times.iloc[-1], len(times)) == (part.start, part.end, part.bars)
 
@@ -106,13 +106,13 @@ def test_a_signal_at_a_close_is_filled_at_the_next_open(trained: Callable[..., T
     frame = load_bars("EURUSD", "1h", setup.places.data).frame
     part = split_bars(strategy, pd.DatetimeIndex(frame.index)).backtest
 
-    held = signal_positions(strategy, model, frame.iloc[: part.stop], part)
+    held = signal_positions(strategy, model, "EURUSD", frame.iloc[: part.stop], part)
 
-    trades = pd.read_csv(tmp_path / "work" / "trades.csv", parse_dates=["entry_time"])
+    trades = pd.read_parquet(tmp_path / "work" / "trades.parquet")
     first = int(np.flatnonzero(held)[0])
     assert trades["entry_time"].iloc[0] == frame.index[part.start + first + 1]
     assert trades["entry_price"].iloc[0] == frame["open"].iloc[part.start + first + 1]
-    positions = pd.read_csv(tmp_path / "work" / "equity.csv.gz")["position"].to_numpy()
+    positions = pd.read_parquet(tmp_path / "work" / "equity.parquet")["position"].to_numpy()
     assert positions[0] == 0
     assert np.array_equal(positions[1:-1], held[:-2])
 
@@ -122,12 +122,12 @@ def test_another_future_leaves_every_earlier_signal_as_it_was(trained: Callable[
     strategy, model = setup.opened()
     frame = load_bars("EURUSD", "1h", setup.places.data).frame
     part = split_bars(strategy, pd.DatetimeIndex(frame.index)).backtest
-    before = signal_positions(strategy, model, frame.iloc[: part.stop], part)
+    before = signal_positions(strategy, model, "EURUSD", frame.iloc[: part.stop], part)
 
     for cut in (part.start + 1, part.start + 517, part.stop - 1):
         other = frame.copy()
         other.iloc[cut:] = other.iloc[cut:].to_numpy() * 1.7
-        after = signal_positions(strategy, model, other.iloc[: part.stop], part)
+        after = signal_positions(strategy, model, "EURUSD", other.iloc[: part.stop], part)
         assert np.array_equal(after[: cut - part.start], before[: cut - part.start])
 
     assert np.any(before)
@@ -154,7 +154,7 @@ def test_equal_jobs_give_equal_figures_and_equal_files(trained: Callable[..., Tr
     results = [setup.run(tmp_path / name) for name in ("one", "two")]
 
     assert _figures(results[0]) == _figures(results[1])
-    for name in ("equity.csv.gz", "trades.csv"):
+    for name in ("equity.parquet", "trades.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -200,6 +200,10 @@ def test_more_trials_deflate_more_and_change_nothing_else(trained: Callable[...,
     assert (later.trials, later.total_return) == (200, few.total_return)
     assert later.expected_max_sharpe == pytest.approx(many.expected_max_sharpe)
     assert later.deflated_low == pytest.approx(many.deflated_low)
+    assert many.deflated_sharpe is not None
+    assert few.deflated_sharpe is not None
+    assert many.deflated_sharpe < few.deflated_sharpe
+    assert later.deflated_sharpe == pytest.approx(many.deflated_sharpe)
     assert among_trials(many, 2) == many
 
 
@@ -208,13 +212,18 @@ def test_a_model_too_unsure_to_trade_has_no_ratio_and_no_nan(trained: Callable[.
 
     assert (result.total_trades, result.exposure, result.total_return, result.costs.total) == (0, 0.0, 0.0, 0.0)
     assert (result.sharpe_ratio, result.win_rate, result.profit_factor, result.deflated_low) == (None,) * 4
-    assert len((tmp_path / "work" / "trades.csv").read_text().splitlines()) == 1
+    assert (result.probabilistic_sharpe, result.deflated_sharpe, result.luck_percentile, result.luck_draws) == (
+        *(None, None, None),
+        0,
+    )
+    assert [(year.name, year.trades, year.sharpe_ratio) for year in result.by_year] == [("2017", 0, None)]
+    assert len(pd.read_parquet(tmp_path / "work" / "trades.parquet")) == 0
 
 
 def test_a_strategy_that_may_not_go_short_is_never_short(trained: Callable[..., Trained], tmp_path: Path) -> None:
     trained({"decisions": {"confidence_threshold": 0.0, "allow_short_from_flat": False}}).run(tmp_path / "work")
 
-    assert set(pd.read_csv(tmp_path / "work" / "equity.csv.gz")["position"]) == {0, 1}
+    assert set(pd.read_parquet(tmp_path / "work" / "equity.parquet")["position"]) == {0, 1}
 
 
 def test_a_regression_is_traded_too(
@@ -243,12 +252,59 @@ def test_the_first_open_is_flat_and_the_last_close_is_never_traded() -> None:
     assert targets_at_opens(np.array([1, -1, 1], dtype=np.int8)).tolist() == [0, 1, -1]
 
 
-def test_equity_is_written_without_the_date_of_the_writing(trained: Callable[..., Trained], tmp_path: Path) -> None:
-    trained(EVERY_SIGNAL).run(tmp_path / "work")
+def test_years_and_regimes_are_each_the_whole_backtest_divided(trained: Callable[..., Trained], tmp_path: Path) -> None:
+    result = trained(EVERY_SIGNAL).run(tmp_path / "work")
 
-    content = (tmp_path / "work" / "equity.csv.gz").read_bytes()
-    assert content[4:8] == b"\0\0\0\0"
-    assert gzip.decompress(content).startswith(b"time,equity,equity_gross,buy_and_hold,position\n")
+    assert result.part.bars
+    assert len(result.by_regime) > 1
+    for stretches in (result.by_year, result.by_regime):
+        assert sum(one.bars for one in stretches) == result.part.bars - 1
+        assert sum(one.trades for one in stretches) == result.total_trades
+        assert np.prod([1 + one.total_return for one in stretches]) - 1 == pytest.approx(result.total_return)
+        exposed = sum(one.exposure * one.bars for one in stretches)
+        assert exposed / (result.part.bars - 1) == pytest.approx(result.exposure)
+    assert result.regime_rule
+    assert result.luck_draws == 200
+    assert result.luck_percentile is not None
+
+
+def test_a_volume_filter_trades_less_and_bars_without_volume_are_refused_before_they_are_trained_on(
+    trained: Callable[..., Trained], job: Callable[..., tuple[TrainJob, Places]], tmp_path: Path
+) -> None:
+    filtered = {"decisions": {"confidence_threshold": 0.0, "filters": {"volume_filter": True}}}
+    setup = trained(filtered)
+    strategy, model = setup.opened()
+    bars = load_bars("EURUSD", "1h", setup.places.data)
+    part = split_bars(strategy, pd.DatetimeIndex(bars.frame.index)).backtest
+
+    held = signal_positions(strategy, model, "EURUSD", bars.frame.iloc[: part.stop], part)
+
+    volume = bars.frame["volume"]
+    loud = (volume >= volume.rolling(20).mean())[part].to_numpy()
+    changed = np.diff(held, prepend=np.int8(0)) != 0
+    assert changed.sum() > 5
+    assert loud[changed].all()
+    write_bars(type(bars)("EURUSD", "1h", bars.asset_class, "", bars.frame.assign(volume=0.0)), setup.places.data)
+    train_job, places = job(filtered)
+    with pytest.raises(ResearchError, match=r"volume_filter: these bars carry no volume") as error:
+        run_training(train_job, places, tmp_path, FINAL, lambda _: None)
+    assert error.value.code is ErrorCode.DATA_UNAVAILABLE
+
+
+def test_several_symbols_are_trained_and_traded_together_and_need_all_their_bars(
+    trained: Callable[..., Trained], job: Callable[..., tuple[TrainJob, Places]], tmp_path: Path
+) -> None:
+    block = {"mode": "multi_symbol", "list": ["PLANTED", "PLANTED-SHUFFLED"], "symbol": None}
+    setup = trained(EVERY_SIGNAL, {"training_data": {"symbols": block}}, symbol="PLANTED")
+    result = setup.run(tmp_path / "work")
+    trades = pd.read_parquet(tmp_path / "work" / "trades.parquet")
+    assert set(trades["symbol"]) == {"PLANTED", "PLANTED-SHUFFLED"}
+    assert result.total_trades == len(trades)
+    assert 1 + trades["profit"].sum() == pytest.approx(1 + result.total_return)
+    assert setup.training.bars_used
+    train_job, places = job({"training_data": {"symbols": block}}, symbol="GBPUSD")
+    with pytest.raises(ResearchError, match=r"wants GBPUSD, but .* is made for PLANTED, PLANTED-SHUFFLED, all at once"):
+        run_training(train_job, places, tmp_path, FINAL, lambda _: None)
 
 
 def _figures(result: BacktestResult) -> dict[str, object]:

@@ -1,10 +1,12 @@
 """Figures and their doubt, against closed forms and against simulation."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
+from purgedcv import deflated_sharpe_ratio
 
 from engine.statistics import (
     doubt,
@@ -12,6 +14,7 @@ from engine.statistics import (
     expected_max_sharpe,
     figures,
     minimum_provable_sharpe,
+    probabilistic_sharpe,
     sharpe,
     sharpe_interval,
     years_between,
@@ -151,8 +154,39 @@ def test_the_deflated_bound_is_the_excess_bound_less_the_luck_of_the_trials() ->
     assert found.excess_sharpe == sharpe(returns, HOURS)
 
 
+def test_the_probabilistic_sharpe_ratio_is_that_of_its_formula() -> None:
+    returns = np.random.default_rng(4).standard_t(5, 1_500) * 0.001 + 0.00002
+    scaled = (returns - returns.mean()) / returns.std()
+    ratio, skew, kurtosis = returns.mean() / returns.std(), (scaled**3).mean(), (scaled**4).mean()
+    error = math.sqrt((1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2) / (len(returns) - 1))
+
+    for above in (0.0, 1.2):
+        expected = NormalDist().cdf((ratio - above / math.sqrt(HOURS)) / error)
+        assert probabilistic_sharpe(returns, HOURS, above) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_deflated_sharpe_ratio_is_held_against_the_best_of_the_trials_by_luck() -> None:
+    returns = _normal(2_000, mean=0.0001)
+
+    found = doubt(returns, returns, HOURS, trials=40, seed=5)
+
+    assert found.probabilistic_sharpe is not None
+    assert found.deflated_sharpe is not None
+    assert found.probabilistic_sharpe == probabilistic_sharpe(returns, HOURS)
+    assert found.deflated_sharpe == pytest.approx(deflated_sharpe_ratio(returns, 40, 1 / len(returns)))
+    assert 0 < found.deflated_sharpe < found.probabilistic_sharpe < 1
+
+
+def test_returns_too_few_for_the_formulas_moments_have_a_ratio_and_no_probability() -> None:
+    few = np.array([0.01, 0.02, 0.04])
+
+    assert sharpe(few, HOURS) is not None
+    assert probabilistic_sharpe(few, HOURS) is None
+
+
 def test_a_book_that_never_traded_has_doubt_without_a_number_that_is_none() -> None:
     found = doubt(np.zeros(1_000), np.zeros(1_000), HOURS, trials=3, seed=1)
 
     assert (found.sharpe_interval, found.excess_sharpe, found.deflated_low) == (None, None, None)
+    assert (found.probabilistic_sharpe, found.deflated_sharpe) == (None, None)
     assert math.isfinite(found.minimum_provable_sharpe)

@@ -137,6 +137,8 @@ def others(real: CycleStatus) -> list[CycleStatus]:
         update=untold
         | {"gross": None, "equity_path": None, "trades_path": None, "benchmark_return": None}
         | {"sharpe_interval": None, "excess_sharpe": None, "excess_sharpe_interval": None, "deflated_low": None}
+        | {"probabilistic_sharpe": None, "deflated_sharpe": None, "luck_percentile": None, "luck_median_return": None}
+        | {"luck_draws": 0, "by_year": (), "by_regime": (), "regime_rule": None}
         | {"exposure": None, "turnover": None, "sortino_ratio": None, "win_rate": 0.4, "sharpe_ratio": 0.4}
     )
     gates = (training_gate(trained, LIMITS), backtest_gate(tested, LIMITS))

@@ -1,9 +1,12 @@
 """The files of a report, damaged in every way that a disk or a hand can: each is told, and none ends the report."""
 
-import gzip
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from client import report_files
 from client.report_data import gather
@@ -11,38 +14,46 @@ from client.report_files import Equity, Missing, epochs_in, equity_in, trades_in
 
 from .cycles import House
 
-EQUITY = "time,equity,equity_gross,buy_and_hold,position\n"
-ROW = "2026-01-01T00:00:00Z,1.0,1.0,1.0,0\n"
-NEXT = "2026-01-01T01:00:00Z,1.1,1.1,1.0,1\n"
-TRADES = "entry_time,exit_time,side,entry_price,exit_price,bars,return_gross,return_net,profit\n"
+Columns = dict[str, list[Any]]
 
-EQUITIES = {
-    "one bar": (EQUITY + ROW, "fewer than two bars"),
-    "another column": (EQUITY.replace("equity_gross", "gross") + ROW, "no column equity_gross"),
-    "a line cut short": (EQUITY + ROW + "2026-01-01T01:00:00Z,1.1\n", "line 3 has another number of values"),
-    "a figure that is none": (EQUITY + ROW + NEXT.replace("1.1", "nan"), "'nan' is no figure"),
-    "times that fall": (EQUITY + NEXT + ROW, "its times do not rise"),
-    "a time without a zone": (EQUITY + ROW.replace("Z", "") + NEXT, "has no time zone"),
-    "no text": (b"\xff\xfe\x00", "is not what the engine wrote"),
+TIMES = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
+EQUITY: Columns = {"time": TIMES, "equity": [1.0, 1.1], "equity_gross": [1.0, 1.1], "buy_and_hold": [1.0, 1.0]}
+TRADES: Columns = {"entry_time": TIMES[:1], "exit_time": TIMES[1:], "side": ["long"]}
+TRADES |= {name: [1.0] for name in ("entry_price", "exit_price", "return_net", "profit")}
+
+EQUITIES: dict[str, tuple[Columns, str]] = {
+    "one bar": ({name: values[:1] for name, values in EQUITY.items()}, "fewer than two bars"),
+    "another column": ({"gross" if n == "equity_gross" else n: v for n, v in EQUITY.items()}, "no column equity_gross"),
+    "words for figures": (EQUITY | {"equity": ["1.0", "1.1"]}, "its column equity is of string"),
+    "a figure that is none": (EQUITY | {"equity": [1.0, float("nan")]}, "column equity has a value that is no figure"),
+    "a gap": (EQUITY | {"buy_and_hold": [1.0, None]}, "column buy_and_hold has gaps"),
+    "times that fall": (EQUITY | {"time": TIMES[::-1]}, "its times do not rise"),
+    "a time without a zone": (EQUITY | {"time": [time.replace(tzinfo=None) for time in TIMES]}, "time is of timestamp"),
 }
+
+
+def write(path: Path, columns: Columns) -> bytes:
+    parquet.write_table(pa.table(columns), path)
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize("name", EQUITIES)
 def test_an_equity_file_that_is_none_is_told(tmp_path: Path, name: str):
-    content, told = EQUITIES[name]
-    (tmp_path / "equity.csv.gz").write_bytes(gzip.compress(content if isinstance(content, bytes) else content.encode()))
+    columns, told = EQUITIES[name]
+    write(tmp_path / "equity.parquet", columns)
 
-    found = equity_in(tmp_path, "equity.csv.gz")
+    found = equity_in(tmp_path, "equity.parquet")
 
     assert isinstance(found, Missing)
     assert told in found.why
 
 
 def test_a_good_one_is_read_as_it_is(tmp_path: Path):
-    (tmp_path / "equity.csv.gz").write_bytes(gzip.compress((EQUITY + ROW + NEXT).encode()))
-    found = equity_in(tmp_path, "equity.csv.gz")
+    write(tmp_path / "equity.parquet", EQUITY)
+    found = equity_in(tmp_path, "equity.parquet")
     assert isinstance(found, Equity)
     assert (found.net, found.hold) == ((1.0, 1.1), (1.0, 1.0))
+    assert found.times == tuple(TIMES)
 
 
 def test_files_that_are_gone_cut_or_elsewhere_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,28 +61,33 @@ def test_files_that_are_gone_cut_or_elsewhere_are_told(tmp_path: Path, monkeypat
     root.mkdir()
     (tmp_path / "outside.json").write_text("[]")
     (root / "link.json").symlink_to(tmp_path / "outside.json")
-    (root / "cut.csv.gz").write_bytes(gzip.compress(EQUITY.encode() * 99)[:-12])
-    (root / "plain.csv.gz").write_text(EQUITY)
-    (root / "folder.csv").mkdir()
+    whole = write(root / "large.parquet", TRADES)
+    (root / "cut.parquet").write_bytes(whole[:-12])
+    (root / "inside.parquet").write_bytes(whole[:20] + b"\xff" * 200 + whole[220:])
+    (root / "text.parquet").write_text("time,equity\n")
+    (root / "folder.parquet").mkdir()
     (root / "deep.json").write_text("[" * 100_000)
-    (root / "side.csv").write_text(TRADES + "2026-01-01T00:00:00Z,2026-01-01T01:00:00Z,both,1,1,1,0,0,0\n")
-    (root / "large.csv").write_text(TRADES)
+    write(root / "side.parquet", TRADES | {"side": ["both"]})
     told = {
-        "is not on this machine": equity_in(root, "none.csv.gz"),
+        "is not on this machine": equity_in(root, "none.parquet"),
         "leads out of": epochs_in(root, "link.json"),
-        "does not unpack": equity_in(root, "cut.csv.gz"),
-        "it does not unpack": equity_in(root, "plain.csv.gz"),
-        "cannot be read: Is a directory": trades_in(root, "folder.csv"),
+        "it is damaged, or no Parquet file": trades_in(root, "cut.parquet"),
+        "no Parquet file": trades_in(root, "inside.parquet"),
+        "damaged": equity_in(root, "text.parquet"),
+        "cannot be read: Is a directory": trades_in(root, "folder.parquet"),
         "is not what the engine wrote": epochs_in(root, "deep.json"),
-        "'both' is no side": trades_in(root, "side.csv"),
+        "'both' is no side": trades_in(root, "side.parquet"),
+        "equity.csv.gz was made by an earlier version": equity_in(root, "equity.csv.gz"),
+        "trades.csv was made by an earlier version": trades_in(root, "trades.csv"),
     }
     for words, found in told.items():
         assert isinstance(found, Missing), words
         assert words in found.why
-    monkeypatch.setattr(report_files, "MOST_BYTES", 10)
-    large = trades_in(root, "large.csv")
-    assert isinstance(large, Missing)
-    assert "more than" in large.why
+    for bound, words in (("MOST_ROWS", "more than 0 rows"), ("MOST_BYTES", "more than")):
+        monkeypatch.setattr(report_files, bound, 0)
+        large = trades_in(root, "large.parquet")
+        assert isinstance(large, Missing)
+        assert words in large.why
 
 
 async def test_a_strategy_whose_file_is_gone_is_the_one_that_the_store_has(home: House, tmp_path: Path):

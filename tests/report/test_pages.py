@@ -128,6 +128,20 @@ def test_the_plotted_months_and_drawdown_are_the_results_own(whole: Page, home: 
     assert product - 1 == pytest.approx(backtest.total_return)
 
 
+def test_a_report_tells_years_regimes_and_the_luck_of_random_entries(whole: Page, home: House, pages: dict[str, Path]):
+    backtest = home.cycles["cycle-real"].backtest
+    assert backtest
+    assert backtest.by_year
+    together = "".join(whole.words.split())
+    for one in (*backtest.by_year, *backtest.by_regime):
+        assert f"{one.name.replace(' ', '')}{one.bars:,}{one.total_return * 100:.2f}%" in together
+    assert f"better than {backtest.luck_percentile or 0:.1%}".replace("%", " %") in whole.words
+    assert f"Sharpe above 0: {(backtest.probabilistic_sharpe or 0) * 100:.1f} % probable" in whole.words
+    untold = Page(pages["cycle-service"].read_text()).words
+    assert "kinds of market" not in untold
+    assert "Random entries" not in untold
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     {
