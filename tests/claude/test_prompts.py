@@ -5,6 +5,7 @@ Half a token a byte is the bound of the sizes; what was measured stands in claud
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +206,12 @@ def test_the_grammar_is_told_with_its_bounds_and_of_what_can_be_trained_alone() 
     told = grammar(ENGINE_CAPABILITIES)
     for words in ("epochs 1..1000 (100)", "dropout 0..<1 (0.0)", "zigzag_threshold >0..0.5 (0.025)", "relu|tanh"):
         assert words in told
-    for words in ("lstm", "triple_barrier"):
-        assert words not in told
+    less = grammar(replace(ENGINE_CAPABILITIES, volume_filter=False, position_awareness=False))
     for words in ("volume_filter true|false", "position_awareness true|false"):
         assert words in told
+        assert words not in less
+    for words in ("source regime", "source context"):
+        assert words not in told
 
 
 def test_the_example_is_valid_and_trainable() -> None:

@@ -56,5 +56,12 @@ def test_other_numbers_stay(written: str) -> None:
     assert blinded(f"It has {written} then.", figures_of(FOUND)) == f"It has {written} then."
 
 
+def test_certainty_is_masked_in_per_cent_and_leaves_small_counts_alone() -> None:
+    figures = figures_of(backtest(luck_percentile=1.0, turnover=217.3))
+    assert (
+        blinded("Better than 100 % of them with 7 layers.", figures) == f"Better than {MASK} % of them with 7 layers."
+    )
+
+
 def test_what_a_service_does_not_tell_is_no_figure() -> None:
     assert 0.0 not in figures_of(backtest_at_a_service())
