@@ -52,9 +52,10 @@ def catalogue(able: Capabilities) -> str:
 
 
 def indicator_line(kind: IndicatorType) -> str:
-    """`macd(fast_period 12, slow_period 26, ...) -> line, signal, histogram`."""
+    """`macd(fast_period 12, slow_period 26, ...) -> line, signal, histogram`, without outputs that look ahead."""
     parameters = ", ".join(f"{p.name} {p.default}" for p in kind.parameters)
-    return f"{kind.name}({parameters})" + (f" -> {', '.join(kind.outputs)}" if kind.outputs else "")
+    outputs = [output for output in kind.outputs if output not in dict(kind.looks_ahead)]
+    return f"{kind.name}({parameters})" + (f" -> {', '.join(outputs)}" if outputs else "")
 
 
 def indicator_detail(kind: IndicatorType, able: Capabilities) -> str:
