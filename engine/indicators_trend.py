@@ -115,13 +115,14 @@ def supertrend(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
     reach = indicator.real("multiplier") * talib.ATR(high, low, close, timeperiod=period)
     middle = (high + low) / 2.0
     trend, direction = np.full_like(close, np.nan), np.full_like(close, np.nan)
-    trend[period:], direction[period:] = _trailing(
+    trend[period:], direction[period:] = trailing_bands(
         (middle + reach)[period:].tolist(), (middle - reach)[period:].tolist(), close[period:].tolist()
     )
     return {"trend": trend, "direction": direction}
 
 
-def _trailing(uppers: list[float], lowers: list[float], closes: list[float]) -> tuple[list[float], list[float]]:
+def trailing_bands(uppers: list[float], lowers: list[float], closes: list[float]) -> tuple[list[float], list[float]]:
+    """The band that the close is held against, and the direction, of each bar."""
     # Each band depends on the one before, so this is a loop; over lists, which are several times faster than arrays.
     trend: list[float] = []
     direction: list[float] = []

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from domain.strategy import Indicator
 from engine.indicators import TABLE, compute
+from engine.indicators_columns import ratio
+from engine.indicators_trend import trailing_bands
 
 ODD: dict[str, dict[str, Any]] = {
     "adline": {"use_sma_smoothing": True, "smoothing_period": 33},
@@ -159,3 +161,13 @@ def test_volume_that_dried_up_leaves_no_trace_of_what_was_before() -> None:
 def test_a_close_on_the_band_turns_no_supertrend() -> None:
     still = bars([(0.0, 0.0, 0.0, 1.0)] * 40)
     assert set(compute(Indicator(id="it", type="supertrend"), still)["direction"][10:]) == {-1.0}
+
+
+def test_a_close_on_the_lower_band_does_not_end_a_rise_and_one_below_does() -> None:
+    trend, direction = trailing_bands([2.0, 4.0, 4.0, 4.0], [1.0, 3.0, 3.0, 3.0], [2.5, 3.0, 3.0, 2.9])
+    assert direction == [1.0, 1.0, 1.0, -1.0]
+    assert trend == [1.0, 3.0, 3.0, 4.0]
+
+
+def test_a_division_by_next_to_nothing_is_taken_for_one_by_nothing() -> None:
+    assert ratio(np.array([1e300, 1.0, 6.0]), np.array([1e-300, 0.0, 2.0]), 7.0).tolist() == [7.0, 7.0, 3.0]
