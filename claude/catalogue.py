@@ -45,16 +45,21 @@ _SHAPES = {"triangular": "[a, b, c] rising", "trapezoidal": "[a, b, c, d] rising
 
 
 def catalogue(able: Capabilities) -> str:
-    """Every indicator that can be trained, with its parameters' defaults and its outputs, one a line."""
+    """Every indicator that can be trained, with its parameters and outputs, one a line."""
     lines = [f"- {indicator_line(kind)}" for kind in INDICATORS.values() if kind.name in able.indicators]
     others = ", ".join(name for name in INDICATORS if name not in able.indicators)
     return "\n".join([*lines, f"Valid in the grammar, but not trainable here: {others}."])
 
 
 def indicator_line(kind: IndicatorType) -> str:
-    """`macd(fast_period 12, slow_period 26, ...) -> line, signal, histogram`."""
-    parameters = ", ".join(f"{p.name} {p.default}" for p in kind.parameters)
-    return f"{kind.name}({parameters})" + (f" -> {', '.join(kind.outputs)}" if kind.outputs else "")
+    """`macd(fast_period, slow_period, signal_period) -> line, signal, histogram`, without outputs that look ahead.
+
+    Nor defaults, `source` and the switches of outputs that come in any case: every prompt of a design has all lines.
+    """
+    unsaid = ("source", "include_oscillator", "include_middle")
+    parameters = ", ".join(p.name for p in kind.parameters if p.name not in unsaid)
+    outputs = [output for output in kind.outputs if output not in dict(kind.looks_ahead)]
+    return f"{kind.name}({parameters})" + (f" -> {', '.join(outputs)}" if outputs else "")
 
 
 def indicator_detail(kind: IndicatorType, able: Capabilities) -> str:

@@ -1,29 +1,30 @@
-"""Indicators by TA-Lib: one table from the grammar's type to the function that computes it.
+"""Indicators: one table from the grammar's type to the function that computes it, by TA-Lib where it has it.
 
 A value on bar t uses bars up to t alone, and the same bars from the same first bar give the same bits whatever
-follows them. Leading bars without a value are NaN. Units: rsi, stochastic and adx run from 0 to 100, roc is in per
-cent, everything else is in units of the price.
+follows them. Leading bars without a value are NaN, and they alone: bars without range or volume have values.
+The functions and their units are in the rooms of momentum, trend, volatility and volume.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-import talib
-from numpy.typing import NDArray
 
 from domain.errors import ErrorCode, ResearchError
 from domain.strategy import Indicator
+from engine.indicators_columns import Column, Compute, Outputs
+from engine.indicators_momentum import MOMENTUM
+from engine.indicators_trend import TREND
+from engine.indicators_volatility import VOLATILITY
+from engine.indicators_volume import VOLUME
 
-Column = NDArray[np.float64]
-Outputs = Mapping[str | None, Column]
-"""An indicator's columns by output; the key of a single unnamed output is None."""
+__all__ = ["TABLE", "Column", "Outputs", "compute"]
 
 
 def compute(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
     """Every output of an indicator over bars (columns open, high, low, close, volume), one value a bar.
 
-    Raises ResearchError INVALID_STRATEGY for a type that this engine does not compute.
+    Outputs that look ahead are not among them. Raises ResearchError INVALID_STRATEGY for a type that this engine does
+    not compute.
     """
     function = TABLE.get(indicator.type)
     if function is None:
@@ -35,97 +36,5 @@ def compute(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
     return function(indicator, frame)
 
 
-def _column(frame: pd.DataFrame, name: str) -> Column:
-    return np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64))
-
-
-def _source(indicator: Indicator, frame: pd.DataFrame) -> Column:
-    return _column(frame, indicator.word("source"))
-
-
-def _range(frame: pd.DataFrame) -> tuple[Column, Column, Column]:
-    return _column(frame, "high"), _column(frame, "low"), _column(frame, "close")
-
-
-def _rsi(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    return {None: talib.RSI(_source(indicator, frame), timeperiod=indicator.whole("period"))}
-
-
-def _roc(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    return {None: talib.ROC(_source(indicator, frame), timeperiod=indicator.whole("period"))}
-
-
-def _sma(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    return {None: talib.SMA(_source(indicator, frame), timeperiod=indicator.whole("period"))}
-
-
-def _ema(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    # TA-Lib's EMA starts from a simple average and knows no `adjust`; the grammar's is pandas's, both ways.
-    period = indicator.whole("period")
-    averages = pd.Series(_source(indicator, frame)).ewm(
-        span=period, adjust=indicator.flag("adjust"), min_periods=period
-    )
-    return {None: averages.mean().to_numpy(dtype=np.float64)}
-
-
-def _macd(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    source = _source(indicator, frame)
-    fast, slow, signal = (indicator.whole(name) for name in ("fast_period", "slow_period", "signal_period"))
-    if fast > 1:
-        line, average, histogram = talib.MACD(source, fastperiod=fast, slowperiod=slow, signalperiod=signal)
-    else:
-        # TA-Lib's MACD refuses a fast period of 1, which is the price itself.
-        line = source - talib.EMA(source, timeperiod=slow)
-        average = talib.EMA(line, timeperiod=signal)
-        histogram = line - average
-    return {"line": line, "signal": average, "histogram": histogram}
-
-
-def _adx(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    high, low, close = _range(frame)
-    period = indicator.whole("period")
-    return {
-        "adx": talib.ADX(high, low, close, timeperiod=period),
-        "plus_di": talib.PLUS_DI(high, low, close, timeperiod=period),
-        "minus_di": talib.MINUS_DI(high, low, close, timeperiod=period),
-    }
-
-
-def _atr(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    high, low, close = _range(frame)
-    return {None: talib.ATR(high, low, close, timeperiod=indicator.whole("period"))}
-
-
-def _bollingerbands(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    width = indicator.real("multiplier")
-    upper, middle, lower = talib.BBANDS(
-        _source(indicator, frame), timeperiod=indicator.whole("period"), nbdevup=width, nbdevdn=width
-    )
-    return {"upper": upper, "middle": middle, "lower": lower}
-
-
-def _stochastic(indicator: Indicator, frame: pd.DataFrame) -> Outputs:
-    high, low, close = _range(frame)
-    k, d = talib.STOCH(
-        high,
-        low,
-        close,
-        fastk_period=indicator.whole("k_period"),
-        slowk_period=indicator.whole("smooth_k"),
-        slowd_period=indicator.whole("d_period"),
-    )
-    return {"k": k, "d": d}
-
-
-TABLE: Mapping[str, Callable[[Indicator, pd.DataFrame], Outputs]] = {
-    "adx": _adx,
-    "atr": _atr,
-    "bollingerbands": _bollingerbands,
-    "ema": _ema,
-    "macd": _macd,
-    "roc": _roc,
-    "rsi": _rsi,
-    "sma": _sma,
-    "stochastic": _stochastic,
-}
+TABLE: Mapping[str, Compute] = {**MOMENTUM, **TREND, **VOLATILITY, **VOLUME}
 """What this engine computes, by the grammar's canonical type."""

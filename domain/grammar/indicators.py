@@ -258,13 +258,13 @@ _CATALOGUE = (
     IndicatorType(
         "cmf",
         (_period(2, 500, 21),),
-        lambda p: int(p["period"]) + 20,
+        _bars("period", extra=8),
         ("cmf", "mf_multiplier", "mf_volume", "momentum", "signal", "histogram", "above_zero", "below_zero"),
     ),
     IndicatorType(
         "adline",
         (_switch("use_sma_smoothing", default=False), _period(2, 200, 21, "smoothing_period")),
-        lambda p: max(21, int(p["smoothing_period"]) if p["use_sma_smoothing"] else 0),
+        lambda p: max(21, int(p["smoothing_period"]) - 1 if p["use_sma_smoothing"] else 0),
         ("line", "mf_multiplier", "mf_volume", "roc_10", "momentum_21", "relative_strength"),
     ),
     IndicatorType("volumeratio", (_period(2, 100, 20),), _bars("period")),
@@ -282,7 +282,7 @@ _CATALOGUE = (
             _multiplier(2.0, "kc_multiplier"),
             _SOURCE,
         ),
-        lambda p: max(int(p["bb_period"]) - 1, int(p["kc_period"]), 10),
+        lambda p: max(int(p["bb_period"]) - 1, int(p["kc_period"]) - 1, 10),
         spreads=(("period", ("bb_period", "kc_period")),),
     ),
     IndicatorType(

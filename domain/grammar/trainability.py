@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domain.grammar.features import Indicator
+from domain.grammar.indicators import INDICATORS
 from domain.grammar.learning import Decisions, Training, TripleBarrierLabels
 from domain.grammar.schema import Strategy
 from domain.grammar.values import TIMEFRAMES
@@ -38,7 +39,7 @@ class Capabilities:
 
 ENGINE_CAPABILITIES = Capabilities(
     models=frozenset({"mlp", "lstm", "gru"}),
-    indicators=frozenset({"rsi", "macd", "adx", "atr", "bollingerbands", "sma", "ema", "roc", "stochastic"}),
+    indicators=frozenset(INDICATORS) - {"zigzag"},
     memberships=frozenset({"triangular", "trapezoidal", "gaussian"}),
     normalizations=frozenset({"none", "minmax", "zscore"}),
     labels=frozenset({"zigzag", "forward_return", "triple_barrier"}),

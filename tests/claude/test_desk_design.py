@@ -70,7 +70,10 @@ REFUSED = {
     "an id that is none": ({"tests_hypothesis": "1; drop table"}, "tests_hypothesis"),
     "another symbol": ({"yaml": strategy().replace("EURUSD", "AAPL")}, "this cycle's is EURUSD"),
     "another timeframe": ({"yaml": strategy().replace("1h", "4h")}, "this cycle's is 1h"),
-    "what cannot be trained": ({"yaml": strategy().replace("type: rsi", "type: cci")}, "indicators.rsi.type: cci"),
+    "what cannot be trained": (
+        {"yaml": strategy().replace("zigzag, zigzag_threshold: 0.005", "regime")},
+        "training.labels.source: regime",
+    ),
     "dates without bars": (
         {"yaml": strategy().replace("training_data:", "training_data:\n  start_date: 2030-01-01")},
         "2030-01-01",

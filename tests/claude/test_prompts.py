@@ -200,6 +200,8 @@ def test_the_catalogue_is_the_grammars_own() -> None:
         detail = indicator_detail(kind, ENGINE_CAPABILITIES)
         assert all(f"- {parameter.name}: {parameter.allowed}" in detail for parameter in kind.parameters)
         assert f"trainable here: {'yes' if trainable else 'no'}" in detail
+    assert "-> tenkan, kijun, senkou_a, senkou_b\n" in told
+    assert "not trainable here: zigzag." in told
 
 
 def test_the_grammar_is_told_with_its_bounds_and_of_what_can_be_trained_alone() -> None:

@@ -23,6 +23,13 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ema": [{}, {"adjust": False}, {"period": 100, "source": "low"}],
     "bollingerbands": [{}, {"period": 2, "multiplier": 0.5}, {"source": "volume"}],
     "stochastic": [{}, {"k_period": 1, "d_period": 1, "smooth_k": 1}],
+    "adline": [{}, {"use_sma_smoothing": True, "smoothing_period": 30}],
+    "distancefromma": [{}, {"period": 1}, {"ma_type": "EMA", "source": "high"}],
+    "ichimoku": [{}, {"tenkan_period": 1, "kijun_period": 3, "senkou_b_period": 100, "displacement": 1}],
+    "obv": [{}],
+    "parabolicsar": [{}, {"initial_af": 0.05, "step_af": 0.1, "max_af": 0.3}],
+    "vwap": [{}, {"period": 0}, {"period": 1, "use_typical_price": False}],
+    **{kind: [{}, {"period": 1}] for kind in ("aroon", "mfi", "williamsr")},
 }
 
 
@@ -48,7 +55,7 @@ def frame(eurusd: pd.DataFrame) -> pd.DataFrame:
 def full(strategy: Callable[..., Strategy]) -> Strategy:
     """Every indicator with all its outputs, every membership, normalization and transform."""
     indicators = {kind: {"type": kind} for kind in TABLE}
-    outputs = [f"{kind}.{o}" for kind in TABLE for o in INDICATORS[kind].outputs]
+    outputs = [f"{kind}.{o}" for kind in TABLE for o in INDICATORS[kind].outputs if o != "chikou"]
     outputs += [kind for kind in TABLE if not INDICATORS[kind].outputs]
     scalings = ("minmax", "zscore", "none")
     raw = [

@@ -37,7 +37,10 @@ def test_every_indicator_that_the_engine_claims_is_computed() -> None:
 
 @pytest.mark.parametrize("kind", sorted(TABLE))
 def test_outputs_are_those_of_the_grammar(kind: str, frame: pd.DataFrame) -> None:
-    assert tuple(compute(indicator(kind), frame)) == (INDICATORS[kind].outputs or (None,))
+    known = [
+        output for output in INDICATORS[kind].outputs or (None,) if output not in dict(INDICATORS[kind].looks_ahead)
+    ]
+    assert list(compute(indicator(kind), frame)) == known
 
 
 @pytest.mark.parametrize("kind", sorted(TABLE))
@@ -136,6 +139,6 @@ def test_directional_indicators_tell_a_rise_from_a_fall() -> None:
 
 
 def test_an_indicator_that_is_not_computed_is_refused_by_name(frame: pd.DataFrame) -> None:
-    with pytest.raises(ResearchError, match=r"indicators\.it: .* does not compute cci") as refused:
-        compute(indicator("cci"), frame)
+    with pytest.raises(ResearchError, match=r"indicators\.it: .* does not compute zigzag") as refused:
+        compute(indicator("zigzag"), frame)
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
