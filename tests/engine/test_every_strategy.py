@@ -2,8 +2,10 @@
 
 import hashlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import jax
 import pandas as pd
 import pytest
 
@@ -21,6 +23,18 @@ BARS = 3000
 LAST = pd.Timestamp("2024-12-30", tz="UTC")
 """A Monday, within every range of days that the files of unbundled bars name."""
 EPOCHS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_quickly() -> Iterator[None]:
+    """Every file has a network of its own to compile, which takes most of the time: here without optimisation.
+
+    What is compiled so gives other bits, so nothing of it stays behind for other tests.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
