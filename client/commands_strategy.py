@@ -25,6 +25,7 @@ def validate(
 
     report = report_on(read_strategy(file))
     lines = [f"{file} is a valid strategy: {report.name}, {report.features} features"]
+    lines += [f"  trainable: {'yes' if report.trainable else 'no'}"]
     lines += [f"  ignored: {path}" for path in report.ignored]
     lines += [f"  note: {note}" for note in report.notes]
     lines += [f"  this version cannot train it: {lack}" for lack in report.lacks]
