@@ -24,6 +24,7 @@ from domain.strategy import (
     Mlp,
     PlateauSchedule,
     RawInput,
+    Recurrent,
     StepSchedule,
     Strategy,
     StrategyInvalid,
@@ -89,6 +90,9 @@ def grammar(able: Capabilities) -> str:
     """Every section of a strategy that can be trained, with keys, bounds and defaults."""
     data = fields_of(TrainingData, but=("symbols", "timeframes", "base_timeframe"))
     model = fields_of(Mlp, but=("type", "output_activation"))
+    several_bars = " or ".join(sorted(able.models & {"gru", "lstm"}))
+    shape = fields_of(Recurrent, but=("type", "output_activation"))
+    recurrent = f"{several_bars}, architecture: {{{shape}}}" if several_bars else ""
     decisions = fields_of(Decisions, but=(*_unable(able), "cost_model", "filters"))
     filters = fields_of(Filters, but=() if able.volume_filter else ("volume_filter",))
     training = fields_of(Training, but=("labels", "lr_scheduler", "early_stopping", "data_split", "optimizer"))
@@ -101,7 +105,7 @@ def grammar(able: Capabilities) -> str:
         "input_transform: {type: price_ratio, reference: close} the value is divided by the price, as an indicator in "
         "units of the price needs it",
         f"nn_inputs: a list of {{fuzzy_set: ID}} or {{raw_indicator: ID or ID.output, {_raw_normalization(able)}}}",
-        f"model: type one of {', '.join(sorted(able.models))}; architecture: {model}",
+        f"model: {{type: mlp, architecture: {{{model}}}}}" + (f" or {{type: {recurrent}}}" if recurrent else ""),
         f"decisions: {decisions}; filters: {{{filters}}}; for a regression cost_model: {{{fields_of(CostModel)}}}",
         *_label_lines(able),
         "training.loss: " + "; ".join(f"{form}: {', '.join(losses)}" for form, losses in LOSSES_OF.items()),

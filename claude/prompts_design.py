@@ -20,7 +20,7 @@ from engine.splits import BACKTEST, LOCKBOX, TRAIN, VALIDATION
 MOST_BRIEF = 10_000
 """Bytes of the brief that are shown."""
 
-MOST_MEMORY = 9_000
+MOST_MEMORY = 8_400
 """Bytes that recent experiments and open hypotheses may take."""
 
 MOST_SETS = 30

@@ -200,8 +200,8 @@ async def test_a_cancelled_job_is_dead_within_a_second_writes_no_more_and_is_no_
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
+    await until(lambda: gone(pids[0]))  # it writes nothing any more; the kernel may be a moment longer with the rest
     assert time.monotonic() - asked < 1
-    assert gone(pids[0])
     assert not caplog.text
 
 
