@@ -232,7 +232,7 @@ def test_a_strategy_that_is_no_text_is_refused(command, tmp_path: Path):
 
 
 def test_what_this_version_cannot_train_is_valid_but_not_started(command, small: Path):
-    text = small.read_text().replace("{source: zigzag, zigzag_threshold: 0.005}", "{source: regime}")
+    text = small.read_text().replace("{source: zigzag, zigzag_threshold: 0.005}", "{source: context}")
     small.write_text(text)
 
     report = command("strategy", "validate", str(small), "-o", "json")
@@ -240,7 +240,7 @@ def test_what_this_version_cannot_train_is_valid_but_not_started(command, small:
 
     assert (report.code, report.json["trainable"]) == (0, False)
     assert started.code == 2
-    assert "regime" in started.err
+    assert "source: context" in started.err
 
 
 def test_a_date_range_without_bars_is_refused_before_anything_is_started(command, small: Path):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import indicator_references as references
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ import talib
 from domain.strategy import Indicator
 from engine.bars import load_bars
 from engine.indicators import Outputs, compute
+from tests.engine import indicator_references as references
 
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "momentum": [{}, {"period": 1, "source": "high"}],
