@@ -37,7 +37,7 @@ class Holes:
     rows: NDArray[np.int64]
     begin: pd.DatetimeIndex
     end: pd.DatetimeIndex
-    missing: NDArray[np.int64]  # bars, weekends left out where the market has them
+    missing: NDArray[np.int64]  # bars; Saturdays and Sundays are none in days, nor is the weekend of currencies
     kinds: NDArray[np.str_]
 
     @property
@@ -68,7 +68,11 @@ def find_holes(times: pd.Series, step: timedelta, asset_class: AssetClass) -> Ho
     else:
         closed, shut = _out_of_hours(times, begin - step, end), None
     lost = (end - begin) if shut is None else (end - begin) - shut
-    missing = np.maximum(np.rint(np.asarray(lost / step, dtype=np.float64)).astype(np.int64), 1)
+    bars = np.rint(np.asarray(lost / step, dtype=np.float64)).astype(np.int64)
+    if step == timedelta(days=1):
+        first, last = (times.tz_localize(None).to_numpy().astype("datetime64[D]") for times in (begin, end))
+        bars = np.asarray(np.busday_count(first, last), dtype=np.int64)
+    missing = np.maximum(bars, 1)
     kinds = np.where(closed, HoleKind.CLOSED, np.where(_holidays(begin, end), HoleKind.HOLIDAY, HoleKind.UNEXPLAINED))
     return Holes(rows, begin, end, missing, kinds.astype(np.str_))
 
