@@ -26,7 +26,7 @@ ColumnsOption = Annotated[
 ]
 
 data_app = typer.Typer(
-    help="List the bars that can be used, check a set or a file, import your own.",
+    help="List and check the bars that can be used, import your own.",
     rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -84,13 +84,17 @@ def _weekends(begin: pd.DatetimeIndex, end: pd.DatetimeIndex) -> tuple[NDArray[n
     opens = _in_utc(friday + timedelta(days=2))
     closes = _in_utc(friday)
     weekend = (begin >= closes - _EARLY_OR_LATE) & (end <= opens + _EARLY_OR_LATE) & (end > closes)
-    shut = pd.TimedeltaIndex(np.zeros(len(begin), dtype="timedelta64[ns]"))
+    shut = np.zeros(len(begin), dtype=np.int64)
     weeks = int(max((end - begin).days, default=0)) // 7 + 2
     for week in range(min(weeks, _MOST_WEEKENDS)):
-        first = np.maximum(_in_utc(friday + timedelta(days=7 * week)), begin)
-        last = np.minimum(_in_utc(friday + timedelta(days=7 * week + 2)), end)
-        shut += np.maximum(last - first, np.timedelta64(0, "ns"))
-    return np.asarray(weekend), shut
+        first = np.maximum(_ns(_in_utc(friday + timedelta(days=7 * week))), _ns(begin))
+        last = np.minimum(_ns(_in_utc(friday + timedelta(days=7 * week + 2))), _ns(end))
+        shut += np.maximum(last - first, 0)
+    return np.asarray(weekend), pd.TimedeltaIndex(shut.astype("timedelta64[ns]"))
+
+
+def _ns(times: pd.DatetimeIndex) -> NDArray[np.int64]:
+    return np.asarray(times.as_unit("ns").asi8, dtype=np.int64)
 
 
 def _in_utc(local: pd.DatetimeIndex) -> pd.DatetimeIndex:

@@ -120,8 +120,8 @@ def _report(
         asset_class=asset_class,
         usable=not found.total,
         bars=len(table),
-        start=times.min().to_pydatetime() if len(times) else None,
-        end=times.max().to_pydatetime() if len(times) else None,
+        start=times.min().floor("us").to_pydatetime() if len(times) else None,
+        end=times.max().floor("us").to_pydatetime() if len(times) else None,
         problems_found=found.total,
         problems=tuple(found.words()),
         remarks=tuple(found.remarks),
@@ -144,8 +144,8 @@ def _longest(holes: Holes, times: pd.Series) -> tuple[HoleFound, ...]:
     chosen = np.sort(np.argsort(-holes.missing, kind="stable")[:MOST_SHOWN])
     return tuple(
         HoleFound(
-            after=times.iloc[holes.rows[at] - 1].to_pydatetime(),
-            before=times.iloc[holes.rows[at]].to_pydatetime(),
+            after=times.iloc[holes.rows[at] - 1].floor("us").to_pydatetime(),
+            before=times.iloc[holes.rows[at]].floor("us").to_pydatetime(),
             missing=int(holes.missing[at]),
             holiday=bool(holes.kinds[at] == HoleKind.HOLIDAY),
         )
@@ -168,7 +168,11 @@ def _spikes(table: pd.DataFrame) -> tuple[tuple[SpikeFound, ...], int]:
     rows = np.flatnonzero((far > _SPIKE) & table[TIMESTAMP].notna().to_numpy())
     chosen = np.sort(rows[np.argsort(-far[rows], kind="stable")[:MOST_SHOWN]])
     shown = tuple(
-        SpikeFound(time=table[TIMESTAMP].iloc[at].to_pydatetime(), change=float(change[at]), deviations=float(far[at]))
+        SpikeFound(
+            time=table[TIMESTAMP].iloc[at].floor("us").to_pydatetime(),
+            change=float(change[at]),
+            deviations=float(far[at]),
+        )
         for at in chosen
     )
     return shown, len(rows)
