@@ -1,16 +1,32 @@
 """`research data`: the bars that can be used, and a user's own."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from client.commands_start import Timeframe
-from client.exits import ExitCode
-from client.invocation import invocation
+from client.exits import ExitCode, usage
+from client.invocation import Invocation, invocation
+
+if TYPE_CHECKING:
+    from engine.bars_report import BarsReport
+    from engine.bars_times import TimeZoneNeeded
+
+AssetClassName = Literal["fx", "equity", "index"]
+ZoneOption = Annotated[
+    str | None, typer.Option(help="Zone of times without offset, e.g. Europe/Berlin.", metavar="ZONE")
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns whose names are not the usual ones: timestamp=Day+Clock,open=O,high=H.", metavar="NAMES"
+    ),
+]
 
 data_app = typer.Typer(
-    help="List the bars that can be used, import your own.",
+    help="List and check the bars that can be used, import your own.",
     rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,22 +51,94 @@ def list_data(ctx: typer.Context) -> ExitCode:
 @data_app.command("import")
 def import_data(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A CSV with timestamp, open, high, low, close and perhaps volume.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet: timestamp, open, high, low, close, perhaps volume.")],
     symbol: Annotated[str, typer.Option(help="The symbol to keep it under.")],
     timeframe: Annotated[Timeframe, typer.Option()],
-    asset_class: Annotated[Literal["fx", "equity", "index"], typer.Option(help="Decides costs and trading hours.")],
-    timezone: Annotated[
-        str | None, typer.Option(help="Zone of times without offset, e.g. Europe/Berlin.", metavar="ZONE")
-    ] = None,
+    asset_class: Annotated[AssetClassName, typer.Option(help="Decides costs and trading hours.")],
+    timezone: ZoneOption = None,
+    columns: ColumnsOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in place of a set of the same name.")] = False,
 ) -> ExitCode:
-    """Import a CSV of bars. It is checked whole; a refusal names the lines."""
+    """Import a CSV or Parquet of bars. It is checked whole; a refusal names the lines."""
     from client.render_data import render_bars
-    from engine.bars_import import import_csv
+    from engine.bars_columns import parse_columns
+    from engine.bars_import import import_bars
+    from engine.bars_times import TimeZoneNeeded
 
     call = invocation(ctx)
-    info = import_csv(file, call.settings().data, symbol.upper(), timeframe, asset_class, timezone, replace)
+    named = parse_columns(columns) if columns is not None else {}
+    folder = call.settings().data
+    try:
+        info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
+    except TimeZoneNeeded as needed:
+        timezone = _asked_zone(call, needed)
+        info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
     call.screen.show(info, render_bars([info]), wide=True)
     for remark in info.remarks:
         call.screen.note(f"note: {remark}")
     return ExitCode.OK
+
+
+@data_app.command("check", short_help="Say what is in a set of bars, or in a file before its import.")
+def check_data(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(help="A symbol, or the path of a CSV or Parquet.", metavar="SYMBOL|FILE")],
+    timeframe: Annotated[Timeframe | None, typer.Argument(help="Of a file: found by its times if left out.")] = None,
+    asset_class: Annotated[
+        AssetClassName | None, typer.Option(help="Of a file: decides what is a weekend and not a hole.")
+    ] = None,
+    timezone: ZoneOption = None,
+    columns: ColumnsOption = None,
+) -> ExitCode:
+    """Say what is in a set of bars, or in a file before its import: holes, duplicates, impossible prices, spikes.
+
+    Ends with 0 where it can be used, with 2 where an import would refuse it.
+    """
+    from client.render_data import render_report
+
+    call = invocation(ctx)
+    report = _report(call, what, timeframe, asset_class, timezone, columns)
+    call.screen.show(report, render_report(report), wide=True)
+    return ExitCode.OK if report.usable else ExitCode.USAGE
+
+
+def _report(
+    call: Invocation,
+    what: str,
+    timeframe: Timeframe | None,
+    asset_class: AssetClassName | None,
+    timezone: str | None,
+    columns: str | None,
+) -> "BarsReport":
+    from domain.symbols import is_symbol
+    from engine.bars import load_bars
+    from engine.bars_columns import parse_columns
+    from engine.bars_report import report_on_file, report_on_set
+    from engine.bars_times import TimeZoneNeeded
+
+    # What is both a symbol and a file is the symbol where a set's timeframe alone stands beside it.
+    if is_symbol(what) and asset_class is None and timezone is None and columns is None:
+        if timeframe is None:
+            raise usage(
+                f"a set of bars has a timeframe too, and none of {what.upper()} was given",
+                f"`research data check {what.upper()} 1h`; for a file add --asset-class fx, equity or index",
+            )
+        return report_on_set(load_bars(what.upper(), timeframe, call.settings().data))
+    if asset_class is None:
+        raise usage(
+            f"of a file it has to be known whose weekends it has, and of {what[:80]!r} it is not",
+            "add --asset-class fx, equity or index",
+        )
+    named = parse_columns(columns) if columns is not None else {}
+    try:
+        return report_on_file(Path(what), timeframe, asset_class, timezone, named)
+    except TimeZoneNeeded as needed:
+        return report_on_file(Path(what), timeframe, asset_class, _asked_zone(call, needed), named)
+
+
+def _asked_zone(call: Invocation, needed: "TimeZoneNeeded") -> str:
+    """The zone that a person at a terminal says; without one there the error stands."""
+    if not (call.screen.is_text and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise needed
+    call.screen.note("The times in this file carry no UTC offset. What zone are they in? (UTC, Europe/Berlin)")
+    return str(typer.prompt("time zone", err=True)).strip()

@@ -1,47 +1,88 @@
 """What makes a table of bars unusable, and what makes it merely odd. Every finding names the line of the file."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from domain.grammar.values import TIMEFRAMES
 from engine.bars import AssetClass
+from engine.bars_holes import HoleKind, Holes, find_holes
 
 MIN_BARS: Final = 100
-_FIRST_LINE: Final = 2  # line 1 holds the column names
-_PRICES: Final = ("open", "high", "low", "close")
+MAX_PROBLEMS: Final = 20
+PRICES: Final = ("open", "high", "low", "close")
 _SHOWN_REMARKS: Final = 5
-# A market's own hours leave holes; anything beyond them is a hole in the data. Holidays are told, not refused: no
-# calendar of every exchange is at hand.
+# Holidays are told, not refused: no calendar of every exchange is at hand.
 _LONGEST_HOLE: Final = timedelta(days=14)
 _MOST_HOLES: Final = 0.05
 _ABSURD_JUMP: Final = {AssetClass.FX: 0.2, AssetClass.EQUITY: 0.5, AssetClass.INDEX: 0.3}
 
+Rows = NDArray[np.int64]
+
+
+class Fault(StrEnum):
+    """A kind of problem, by which they are counted."""
+
+    CELL = "cell"
+    PRICE = "price"
+    VOLUME = "volume"
+    RANGE = "range"
+    DUPLICATE = "duplicate"
+    ORDER = "order"
+    HOLE = "hole"
+
 
 @dataclass
 class Findings:
-    """Problems refuse the file, remarks do not. A problem's line 0 speaks of the file as a whole."""
+    """Problems refuse the file, remarks do not. Rows are counted from 0, and told from `first` on as `unit`.
 
+    Of each kind of problem the first MAX_PROBLEMS rows are kept in words, all are counted. Row -1 is the whole file.
+    """
+
+    unit: str = "line"
+    first: int = 2  # line 1 of a CSV holds the column names
     problems: list[tuple[int, str, str]] = field(default_factory=list)
+    counts: Counter[Fault] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
+    needs_zone: bool = False
 
-    def refuse(self, rows: np.ndarray, column: str, text: str) -> None:
-        """One problem for each of these rows, which are counted from 0 below the column names."""
-        self.problems.extend((int(row) + _FIRST_LINE, column, text) for row in rows)
+    def refuse(self, rows: Rows, column: str, text: str | Callable[[int], str], fault: Fault = Fault.CELL) -> None:
+        """One problem for each of these rows."""
+        words = text if callable(text) else lambda _: text
+        self.problems.extend((int(row), column, words(int(row))) for row in rows[:MAX_PROBLEMS])
+        self.counts[fault] += len(rows)
 
-    def refuse_all(self, text: str) -> None:
+    def refuse_all(self, text: str, fault: Fault = Fault.ORDER) -> None:
         """A problem of the whole file."""
-        self.problems.append((0, "", text))
+        self.problems.append((-1, "", text))
+        self.counts[fault] += 1
 
-    def remark(self, rows: np.ndarray, text: str) -> None:
+    def remark(self, rows: Rows, text: str) -> None:
         """One remark for all these rows, if there are any."""
         if len(rows):
-            lines = ", ".join(str(row + _FIRST_LINE) for row in rows[:_SHOWN_REMARKS])
+            lines = ", ".join(str(row + self.first) for row in rows[:_SHOWN_REMARKS])
             more = f" and {len(rows) - _SHOWN_REMARKS} more" if len(rows) > _SHOWN_REMARKS else ""
-            self.remarks.append(f"{text} (line {lines}{more})")
+            self.remarks.append(f"{text} ({self.unit} {lines}{more})")
+
+    @property
+    def total(self) -> int:
+        """How many problems there are."""
+        return self.counts.total()
+
+    def words(self) -> list[str]:
+        """The first MAX_PROBLEMS problems by row, and how many more there are."""
+        shown = [
+            f"{self.unit} {row + self.first}, {column}: {text}" if row >= 0 else text
+            for row, column, text in sorted(self.problems)[:MAX_PROBLEMS]
+        ]
+        return shown + ([f"and {self.total - len(shown)} more"] if self.total > len(shown) else [])
 
 
 def check_values(table: pd.DataFrame, asset_class: AssetClass, found: Findings) -> None:
@@ -49,79 +90,77 @@ def check_values(table: pd.DataFrame, asset_class: AssetClass, found: Findings) 
 
     Cells that are NaN have been refused before and are passed over.
     """
-    for column in _PRICES:
-        found.refuse(np.flatnonzero(table[column] <= 0), column, "a price has to be above 0")
-    found.refuse(np.flatnonzero(table["volume"] < 0), "volume", "a volume cannot be below 0")
+    for column in PRICES:
+        found.refuse(np.flatnonzero(table[column] <= 0), column, "a price has to be above 0", Fault.PRICE)
+    found.refuse(np.flatnonzero(table["volume"] < 0), "volume", "a volume cannot be below 0", Fault.VOLUME)
     for column in ("open", "low", "close"):
-        found.refuse(np.flatnonzero(table["high"] < table[column]), "high", f"is below the {column}")
+        rows = np.flatnonzero(table["high"] < table[column])
+        found.refuse(rows, "high", f"is below the {column}", Fault.RANGE)
     for column in ("open", "close"):
-        found.refuse(np.flatnonzero(table["low"] > table[column]), "low", f"is above the {column}")
+        rows = np.flatnonzero(table["low"] > table[column])
+        found.refuse(rows, "low", f"is above the {column}", Fault.RANGE)
     bound = _ABSURD_JUMP[asset_class]
-    jump = (table["open"] / table["close"].shift(1) - 1).abs()
-    within = (table["close"] / table["open"] - 1).abs()
-    rows = np.flatnonzero(np.maximum(jump.fillna(0.0), within.fillna(0.0)) > bound)
-    found.remark(rows, f"the price jumps by more than {bound:.0%}: a split, or an error?")
+    opened, closed = table["open"].to_numpy(), table["close"].to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        within = np.abs(closed / opened - 1)
+        within[1:] = np.fmax(within[1:], np.abs(opened[1:] / closed[:-1] - 1))
+    found.remark(np.flatnonzero(within > bound), f"the price jumps by more than {bound:.0%}: a split, or an error?")
 
 
-def check_times(times: pd.Series, timeframe: str, asset_class: AssetClass, found: Findings) -> None:
-    """Ascending, no time twice, the distance of the timeframe, and no holes but the market's own hours.
+def check_times(times: pd.Series, timeframe: str, asset_class: AssetClass, found: Findings) -> Holes | None:
+    """Ascending, no time twice, the distance of the timeframe, and no holes but the market's own hours and holidays.
 
-    Times are aware UTC; those that are NaT have been refused before and are passed over.
+    Times are aware UTC; those that are NaT have been refused before and are passed over. The holes, unless the order
+    of the times is such that there is no sense in any.
     """
     step = TIMEFRAMES[timeframe]
     distance = times.diff()
     backwards = np.flatnonzero(distance < timedelta(0))
     if len(backwards) > len(times) / 2:
         found.refuse_all("the newest bar stands first: sort the file by time, ascending")
+        return None
+    found.refuse(
+        backwards, "timestamp", "is earlier than the line before: sort the file by time, ascending", Fault.ORDER
+    )
+    same = np.flatnonzero(distance == timedelta(0))
+    found.refuse(same, "timestamp", "the same time as the line before", Fault.DUPLICATE)
+    near = np.flatnonzero((distance > timedelta(0)) & (distance < step * 0.6))
+    usual = usual_distance(times)
+    if usual is not None and len(times) >= MIN_BARS and (usual < step * 0.6 or usual > step * 1.5):
+        found.refuse_all(f"the bars usually lie {words_of(usual)} apart, which is not the timeframe {timeframe}")
+        return None
+    found.refuse(near, "timestamp", f"is closer to the line before than a bar of {timeframe} lasts", Fault.ORDER)
+    holes = find_holes(times, step, asset_class)
+    _check_holes(holes, len(times), step, found)
+    return holes
+
+
+def usual_distance(times: pd.Series) -> timedelta | None:
+    """How far apart neighbouring bars usually lie; None without two of them in order."""
+    distance = times.diff()
+    forwards = distance[distance > timedelta(0)]
+    return pd.Timedelta(forwards.median()).to_pytimedelta() if len(forwards) else None
+
+
+def _check_holes(holes: Holes, bars: int, step: timedelta, found: Findings) -> None:
+    unexpected = holes.of(HoleKind.UNEXPLAINED)
+    longest = max(_LONGEST_HOLE, step * 3)
+    odd = holes.of(HoleKind.UNEXPLAINED, HoleKind.HOLIDAY)
+    long = odd.rows[np.asarray(odd.lengths > pd.Timedelta(longest))]
+    text = f"bars are missing before it for more than {words_of(longest)}"
+    found.refuse(long, "timestamp", text, Fault.HOLE)
+    if len(unexpected.rows) > _MOST_HOLES * bars:
+        found.refuse(unexpected.rows, "timestamp", "bars are missing before it", Fault.HOLE)
         return
-    found.refuse(backwards, "timestamp", "is earlier than the line before: sort the file by time, ascending")
-    found.refuse(np.flatnonzero(distance == timedelta(0)), "timestamp", "the same time as the line before")
-    near = (distance > timedelta(0)) & (distance < step * 0.6)
-    usual = pd.Timedelta(distance[distance > timedelta(0)].median())
-    if len(times) >= MIN_BARS and (usual < step * 0.6 or usual > step * 1.5):
-        found.refuse_all(f"the bars usually lie {_words(usual)} apart, which is not the timeframe {timeframe}")
-        return
-    found.refuse(np.flatnonzero(near), "timestamp", f"is closer to the line before than a bar of {timeframe} lasts")
-    _check_holes(times, step, asset_class, found)
+    places = f"{len(unexpected.rows)} place{'' if len(unexpected.rows) == 1 else 's'}"
+    text = f"bars missing in {places}, up to {unexpected.total} of them, that no night or weekend explains"
+    found.remark(unexpected.rows, text)
+    holidays = holes.of(HoleKind.HOLIDAY)
+    found.remark(holidays.rows, f"{holidays.total} bars missing at Christmas or New Year, probably holidays")
 
 
-def _check_holes(times: pd.Series, step: timedelta, asset_class: AssetClass, found: Findings) -> None:
-    before = times.shift(1)
-    hole = (times - before) > step * 1.5
-    unexpected = hole & ~_market_hours(before, times, step, asset_class)
-    rows = np.flatnonzero(unexpected)
-    long = np.flatnonzero(unexpected & ((times - before) > max(_LONGEST_HOLE, step * 3)))
-    found.refuse(long, "timestamp", f"bars are missing before it for more than {_words(max(_LONGEST_HOLE, step * 3))}")
-    if len(rows) > _MOST_HOLES * len(times):
-        found.refuse(rows, "timestamp", "bars are missing before it")
-    else:
-        lost = int(sum(round(hole / step) - 1 for hole in (times - before)[rows]))
-        places = f"{len(rows)} place{'' if len(rows) == 1 else 's'}"
-        found.remark(rows, f"bars missing in {places}, up to {lost} of them, that no night or weekend explains")
-
-
-def _market_hours(before: pd.Series, after: pd.Series, step: timedelta, asset_class: AssetClass) -> pd.Series:
-    """Whether the hole between two bars is a night, a weekend, a holiday beside one, or a daily pause."""
-    if step >= timedelta(days=1):
-        long_weekend: pd.Series = (after - before) <= max(timedelta(days=5), step * 1.5)
-        return long_weekend
-    if asset_class is AssetClass.FX:
-        # Closed from Friday about 21:00 UTC to Sunday about 22:00; an hour of summer time either way.
-        friday = before.dt.normalize() + pd.to_timedelta(4 - before.dt.day_of_week, unit="D")
-        weekend: pd.Series = (before + step >= friday + timedelta(hours=20)) & (
-            after <= friday + timedelta(days=3, hours=2)
-        )
-        return weekend
-    overnight = (before.dt.date != after.dt.date) & ((after - before) <= timedelta(days=4, hours=12))
-    # A pause at the same time on a fifth of the days or more is the exchange's (Tokyo's lunch), not the data's.
-    clock = before.dt.strftime("%H:%M").where((after - before) > step * 1.5)
-    days = max(before.dt.date.nunique(), 1)
-    pause = clock.map(clock.value_counts()).fillna(0) >= max(days * 0.2, 2)
-    in_hours: pd.Series = overnight | (pause & (before.dt.date == after.dt.date))
-    return in_hours
-
-
-def _words(span: timedelta) -> str:
+def words_of(span: timedelta) -> str:
+    """A length of time in the largest unit that suits it: `14 days`, `90 minutes`."""
     minutes = span.total_seconds() / 60
     for unit, size in (("day", 1440), ("hour", 60)):
         if minutes >= size and (minutes % size == 0 or size == 1440):

@@ -28,6 +28,7 @@ from domain.ledger import BudgetStatus
 from domain.ledger_messages import DayEntries, DaySummary
 from domain.memory import HypothesisRecord
 from engine.bars import BarsInfo
+from engine.bars_report import BarsReport
 from store.cycles import Store
 
 SMALL_STRATEGY = Path(__file__).parent.parent / "workflows" / "small_strategy.yaml"
@@ -79,6 +80,8 @@ TABLE = [
     Row("strategy list", 0, 0, list[StrategyRef]),
     Row("strategy show small", 2, 2),
     Row("data list", 0, 0, list[BarsInfo]),
+    Row("data check EURUSD 1h", 0, 0, BarsReport),
+    Row("data check {home}/none.csv 1h --asset-class fx", 2, 2),
     Row("data import {home}/none.csv --symbol ABC --timeframe 1h --asset-class fx", 2, 2),
     Row("schedule create {name} --every 6h --designer offline", 6, 0, ScheduleView),
     Row("schedule list", 6, 0, list[ListedSchedule]),

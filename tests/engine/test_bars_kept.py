@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import ErrorCode, ResearchError
 from engine.bars import SAMPLES, load_bars
-from engine.bars_import import import_csv
+from engine.bars_import import import_bars
 
 
 @pytest.fixture
@@ -27,44 +27,44 @@ def test_an_existing_set_is_only_replaced_when_that_is_asked_for(
 ) -> None:
     data = tmp_path / "data"
     if symbol == "MINE":
-        import_csv(path, data, symbol, "1h", "fx")
+        import_bars(path, data, symbol, "1h", "fx")
     with pytest.raises(ResearchError, match=f"there are bars of {symbol} 1h already, .*--replace"):
-        import_csv(path, data, symbol, "1h", "fx")
+        import_bars(path, data, symbol, "1h", "fx")
 
-    info = import_csv(_write(tmp_path, lines[:150]), data, symbol, "1h", "fx", replace=True)
+    info = import_bars(_write(tmp_path, lines[:150]), data, symbol, "1h", "fx", replace=True)
 
     assert info.bars == len(load_bars(symbol, "1h", data).frame) == 149
 
 
 def test_a_broken_set_can_be_replaced_as_its_error_says(tmp_path: Path, path: Path) -> None:
     data = tmp_path / "data"
-    import_csv(path, data, "MINE", "1h", "fx")
-    (data / "MINE_1h.csv.gz").write_bytes(b"broken")
+    import_bars(path, data, "MINE", "1h", "fx")
+    (data / "MINE_1h.parquet").write_bytes(b"broken")
     with pytest.raises(ResearchError, match="Import the bars again with --replace"):
         load_bars("MINE", "1h", data)
 
-    import_csv(path, data, "MINE", "1h", "fx", replace=True)
+    import_bars(path, data, "MINE", "1h", "fx", replace=True)
 
     assert len(load_bars("MINE", "1h", data).frame) == 200
 
 
 @pytest.mark.parametrize("symbol", ["BTC.PERPETUAL", "eur=x", "^GSPC"])
 def test_a_set_is_found_under_every_symbol_that_an_import_takes(tmp_path: Path, path: Path, symbol: str) -> None:
-    import_csv(path, tmp_path / "data", symbol, "1h", "fx")
+    import_bars(path, tmp_path / "data", symbol, "1h", "fx")
 
     assert len(load_bars(symbol.upper(), "1h", tmp_path / "data").frame) == 200
 
 
 def test_the_synthetic_controls_are_never_replaced(tmp_path: Path, path: Path) -> None:
     with pytest.raises(ResearchError, match="is the name of a bundled synthetic control"):
-        import_csv(path, tmp_path / "data", "PLANTED", "1h", "fx", replace=True)
+        import_bars(path, tmp_path / "data", "PLANTED", "1h", "fx", replace=True)
 
 
 def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothing(tmp_path: Path, path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
 
     with pytest.raises(ResearchError) as error:
-        import_csv(path, tmp_path / "data", "MINE", "1h", "fx")
+        import_bars(path, tmp_path / "data", "MINE", "1h", "fx")
 
     assert error.value.code is ErrorCode.STORE_UNAVAILABLE
     assert "Mend that and import them again" in error.value.message
@@ -72,9 +72,9 @@ def test_a_place_that_cannot_be_written_is_a_fault_of_the_store_and_leaves_nothi
 
 def test_an_import_leaves_one_file_and_the_same_bytes_each_time(tmp_path: Path, path: Path) -> None:
     for folder in ("one", "two"):
-        import_csv(path, tmp_path / folder, "MINE", "1h", "fx")
+        import_bars(path, tmp_path / folder, "MINE", "1h", "fx")
 
     files = [list((tmp_path / folder).iterdir()) for folder in ("one", "two")]
-    assert [file.name for (file,) in files] == ["MINE_1h.csv.gz"] * 2
+    assert [file.name for (file,) in files] == ["MINE_1h.parquet"] * 2
     assert files[0][0].read_bytes() == files[1][0].read_bytes()
     assert SAMPLES not in files[0][0].parents
