@@ -1,6 +1,7 @@
 """The plots of a backtest: equity and drawdown, trades on the price, months, and the doubt about the Sharpe ratio."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
 
@@ -48,9 +49,14 @@ def drawdown(values: Sequence[float]) -> list[float]:
 def trades_figure(equity: Equity, trades: Sequence[Trade]) -> Figure:
     """The price at each open with where trades began and ended; the price itself where a trade tells of it.
 
-    Of more than MOST_TRADES those that gained or lost most are shown.
+    Of more than MOST_TRADES those that gained or lost most are shown. Trades of several symbols have no one price: they
+    stand on what holding all of them would be worth.
     """
     times = {time: place for place, time in enumerate(equity.times)}
+    if len({one.symbol for one in trades}) > 1:
+        known = [one for one in trades if one.entered in times and one.left in times]
+        at = {time: equity.hold[place] for time, place in times.items()}
+        trades = [replace(one, entry_price=at[one.entered], exit_price=at[one.left]) for one in known]
     scale = next((one.entry_price / equity.hold[times[one.entered]] for one in trades if one.entered in times), 1.0)
     shown = most_moving(trades)
     size = 6 if len(shown) <= MANY_TRADES else 4
@@ -88,7 +94,7 @@ def _held(trades: Sequence[Trade], name: str, colour: str) -> go.Scatter:
     for one in trades:
         times += [stamp(one.entered), stamp(one.left), None]
         prices += [one.entry_price, one.exit_price, None]
-        told += [f"{'long' if one.long else 'short'}, {one.return_net * 100:+.2f} % net"] * 3
+        told += [f"{one.symbol} {'long' if one.long else 'short'}, {one.return_net * 100:+.2f} % net"] * 3
     line = {"color": colour, "width": 2}
     return go.Scatter(
         x=times, y=prices, text=told, name=name, mode="lines", line=line, hovertemplate="%{text}<extra></extra>"

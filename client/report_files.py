@@ -18,6 +18,7 @@ from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
 
 from domain.results import Fraction, Frozen
+from domain.symbols import is_symbol
 
 MOST_BYTES = 64 * 2**20
 """Of one file. Ten years of minutes stay below it; what is larger is no file of ours."""
@@ -29,7 +30,7 @@ EARLIER = (".csv", ".csv.gz")
 """How the names of a backtest's files end that an earlier version wrote."""
 
 EQUITY_COLUMNS = {"time": "time", "equity": "figure", "equity_gross": "figure", "buy_and_hold": "figure"}
-TRADE_COLUMNS = {"entry_time": "time", "exit_time": "time", "side": "word"} | dict.fromkeys(
+TRADE_COLUMNS = {"entry_time": "time", "exit_time": "time", "symbol": "word", "side": "word"} | dict.fromkeys(
     ("entry_price", "exit_price", "return_net", "profit"), "figure"
 )
 _KINDS: Mapping[str, Callable[[pa.DataType], bool]] = {
@@ -73,6 +74,7 @@ class Trade:
 
     entered: datetime
     left: datetime
+    symbol: str
     long: bool
     entry_price: float
     exit_price: float
@@ -169,18 +171,21 @@ def _equity(content: bytes) -> Equity:
 
 def _trades(content: bytes) -> tuple[Trade, ...]:
     found = _columns(content, TRADE_COLUMNS)
+    if not all(map(is_symbol, set(found["symbol"]))):
+        raise ValueError("its column symbol has a word that is no symbol")
     rows = zip(*(found[name] for name in TRADE_COLUMNS), strict=True)
     return tuple(
         Trade(
             entered=entered,
             left=left,
+            symbol=symbol,
             long={"long": True, "short": False}[side],
             entry_price=entry,
             exit_price=out,
             return_net=net,
             profit=profit,
         )
-        for entered, left, side, entry, out, net, profit in rows
+        for entered, left, symbol, side, entry, out, net, profit in rows
     )
 
 

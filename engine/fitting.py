@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from domain.errors import ErrorCode, ResearchError
 from domain.strategy import PlateauSchedule, StepSchedule, Strategy, Training
+from engine.architectures import Network
 from engine.checkpoint import Checkpoint, EpochRecord, FitState, read_checkpoint, write_checkpoint
 from engine.dataset import Dataset, PartRows
 from engine.interface import Progress, Report
@@ -27,7 +28,6 @@ from engine.model import arrays_of, refill, with_weights
 from engine.network import (
     Chance,
     EpochResult,
-    Network,
     Numbers,
     Plan,
     Rows,

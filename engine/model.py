@@ -24,10 +24,11 @@ from domain.errors import ErrorCode, ResearchError
 from domain.results import Frozen, Task
 from domain.strategy import Decisions, Feature, Indicator
 from domain.strategy import Model as Architecture
+from engine.architectures import Network, skeleton
 from engine.dataset import whole_windows
 from engine.features import Matrix, Scaler, Scalers
 from engine.labels import SignalClass
-from engine.network import CHUNK, Head, Network, forward, skeleton
+from engine.network import CHUNK, Head, forward
 
 WEIGHTS_FILE: Final = "model.npz"
 RECIPE_FILE: Final = "model.json"

@@ -10,11 +10,11 @@ import pytest
 
 from domain.errors import ErrorCode, ResearchError
 from domain.strategy import Strategy
+from engine.architectures import make_network
 from engine.dataset import Dataset, prepare
 from engine.fitting import fit
 from engine.labels import SignalClass
 from engine.model import Model, Recipe, load_model, pack, predict, save_model
-from engine.network import make_network
 
 
 @pytest.fixture

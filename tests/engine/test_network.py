@@ -12,17 +12,15 @@ import pytest
 import sklearn.metrics
 
 from domain.strategy import Mlp, Recurrent
+from engine.architectures import MlpNetwork, Network, RecurrentNetwork
 from engine.model import outputs_of
 from engine.network import (
     CHUNK,
     Chance,
     EpochResult,
     Head,
-    MlpNetwork,
-    Network,
     Numbers,
     Plan,
-    RecurrentNetwork,
     Rows,
     begin,
     filled_up,

@@ -1,5 +1,6 @@
 """The files of a report, damaged in every way that a disk or a hand can: each is told, and none ends the report."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from pyarrow import parquet
 
 from client import report_files
 from client.report_data import gather
-from client.report_files import Equity, Missing, epochs_in, equity_in, trades_in
+from client.report_figures import trades_figure
+from client.report_files import Equity, Missing, Trade, epochs_in, equity_in, trades_in
 
 from .cycles import House
 
@@ -18,7 +20,7 @@ Columns = dict[str, list[Any]]
 
 TIMES = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
 EQUITY: Columns = {"time": TIMES, "equity": [1.0, 1.1], "equity_gross": [1.0, 1.1], "buy_and_hold": [1.0, 1.0]}
-TRADES: Columns = {"entry_time": TIMES[:1], "exit_time": TIMES[1:], "side": ["long"]}
+TRADES: Columns = {"entry_time": TIMES[:1], "exit_time": TIMES[1:], "symbol": ["EURUSD"], "side": ["long"]}
 TRADES |= {name: [1.0] for name in ("entry_price", "exit_price", "return_net", "profit")}
 
 EQUITIES: dict[str, tuple[Columns, str]] = {
@@ -97,3 +99,21 @@ async def test_a_strategy_whose_file_is_gone_is_the_one_that_the_store_has(home:
 
     assert isinstance(material.strategy, str)
     assert "name: planted_edge" in material.strategy
+
+
+def test_a_word_that_is_no_symbol_is_told(tmp_path: Path):
+    write(tmp_path / "trades.parquet", TRADES | {"symbol": ["<b>EURUSD"]})
+    found = trades_in(tmp_path, "trades.parquet")
+    assert isinstance(found, Missing)
+    assert "a word that is no symbol" in found.why
+
+
+def test_trades_of_several_symbols_stand_on_what_holding_all_would_be_worth():
+    equity = Equity(tuple(TIMES), (1.0, 1.1), (1.0, 1.1), (1.0, 1.25))
+    one = Trade(*TIMES, "EURUSD", long=True, entry_price=1.5, exit_price=1.6, return_net=0.06, profit=0.03)
+    alone = trades_figure(equity, [one])
+    both = trades_figure(equity, [one, replace(one, symbol="AAPL", entry_price=190.0, exit_price=200.0)])
+    assert list(alone.data[0].y) == [1.5, 1.875]
+    assert list(both.data[0].y) == [1.0, 1.25]
+    assert {price for price in both.data[1].y if price is not None} == {1.0, 1.25}
+    assert "AAPL long" in both.data[1].text[3]
