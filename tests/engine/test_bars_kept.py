@@ -89,7 +89,7 @@ def test_a_kept_set_whose_numbers_were_edited_is_refused(tmp_path: Path, path: P
     if column == "time":
         frame.index = frame.index + pd.Timedelta(minutes=1)
     else:
-        frame.iloc[7, frame.columns.get_loc(column)] += 0.00001
+        frame[column] = frame[column] * 1.00001
     (tmp_path / "data" / "MINE_1h.parquet").write_bytes(packed(frame, info.model_dump_json().encode()))
 
     with pytest.raises(ResearchError, match=r"MINE_1h\.parquet is not a set of bars"):
