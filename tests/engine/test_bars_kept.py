@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from domain.errors import ErrorCode, ResearchError
 from engine.bars import SAMPLES, load_bars
 from engine.bars_import import import_bars
+from engine.bars_kept import packed
 
 
 @pytest.fixture
@@ -78,3 +80,17 @@ def test_an_import_leaves_one_file_and_the_same_bytes_each_time(tmp_path: Path, 
     assert [file.name for (file,) in files] == ["MINE_1h.parquet"] * 2
     assert files[0][0].read_bytes() == files[1][0].read_bytes()
     assert SAMPLES not in files[0][0].parents
+
+
+@pytest.mark.parametrize("column", ["open", "volume", "time"])
+def test_a_kept_set_whose_numbers_were_edited_is_refused(tmp_path: Path, path: Path, column: str) -> None:
+    info = import_bars(path, tmp_path / "data", "MINE", "1h", "fx")
+    frame = load_bars("MINE", "1h", tmp_path / "data").frame
+    if column == "time":
+        frame.index = frame.index + pd.Timedelta(minutes=1)
+    else:
+        frame[column] = frame[column] * 1.00001
+    (tmp_path / "data" / "MINE_1h.parquet").write_bytes(packed(frame, info.model_dump_json().encode()))
+
+    with pytest.raises(ResearchError, match=r"MINE_1h\.parquet is not a set of bars"):
+        load_bars("MINE", "1h", tmp_path / "data")
