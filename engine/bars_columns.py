@@ -116,6 +116,6 @@ def _refusal(file: str, problems: Sequence[str], names: Sequence[str]) -> Resear
     listed = ", ".join(repr(name.strip()[:40]) for name in names[:_MOST_SHOWN])
     return ResearchError(
         ErrorCode.DATA_UNAVAILABLE,
-        f"{file} was not imported: {'; '.join(problems[:_MOST_SHOWN])}. Its columns are {listed or 'none'}. "
+        f"{file} cannot be imported: {'; '.join(problems[:_MOST_SHOWN])}. Its columns are {listed or 'none'}. "
         "Name them with --columns timestamp=NAME,open=NAME,high=NAME,low=NAME,close=NAME,volume=NAME.",
     )

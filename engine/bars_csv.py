@@ -35,9 +35,9 @@ def read_csv(
     names = _names(header.removesuffix(delimiter), delimiter, name)
     places = find_columns(name, names, asked)
     if len(rows) > MAX_ROWS:
-        raise _error(f"{name} was not imported: it has more than {MAX_ROWS:,} lines. Split it by date.")
+        raise _error(f"{name} cannot be imported: it has more than {MAX_ROWS:,} lines. Split it by date.")
     if len(rows) < MIN_BARS:
-        raise _error(f"{name} was not imported: {len(rows)} bars are too few; at least {MIN_BARS} are needed.")
+        raise _error(f"{name} cannot be imported: {len(rows)} bars are too few; at least {MIN_BARS} are needed.")
     _check_cells(rows, len(names), delimiter, found)
     if found.total:
         return pd.DataFrame()
@@ -59,7 +59,7 @@ def _names(header: str, delimiter: str, name: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
     except csv.Error as error:  # a cell as long as a file
-        raise _error(f"{name} was not imported: its first line names no columns. Give a plain CSV.") from error
+        raise _error(f"{name} cannot be imported: its first line names no columns. Give a plain CSV.") from error
 
 
 def _chunk(
@@ -144,11 +144,11 @@ def _text_of(content: bytes, name: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _error(
-            f"{name} was not imported: it is not text in UTF-8 (byte {error.start}), nor Parquet. "
+            f"{name} cannot be imported: it is not text in UTF-8 (byte {error.start}), nor Parquet. "
             "Give a plain CSV, unpacked."
         ) from error
     if "\0" in text:
-        raise _error(f"{name} was not imported: it is no text (it holds a NUL). Give a plain CSV, unpacked.")
+        raise _error(f"{name} cannot be imported: it is no text (it holds a NUL). Give a plain CSV, unpacked.")
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n ")
 
 

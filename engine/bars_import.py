@@ -138,7 +138,7 @@ def _content(path: Path) -> bytes:
         if not path.is_file():
             raise _error(f"{path} is not a file. Give the path of a CSV or Parquet file.")
         if path.stat().st_size > MAX_BYTES:
-            raise _error(f"{path.name} was not imported: it is larger than {MAX_BYTES >> 20} MiB. Split it by date.")
+            raise _error(f"{path.name} cannot be imported: it is larger than {MAX_BYTES >> 20} MiB. Split it by date.")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no such name"
@@ -181,7 +181,7 @@ def _unwritten(data_dir: Path, error: OSError) -> ResearchError:
 
 def _refused(path: Path, found: Findings) -> ResearchError:
     count = "1 problem" if found.total == 1 else f"{found.total} problems"
-    return _error("\n  ".join([f"{path.name} was not imported, it has {count}:", *found.words()]))
+    return _error("\n  ".join([f"{path.name} cannot be imported, it has {count}:", *found.words()]))
 
 
 def _error(message: str) -> ResearchError:

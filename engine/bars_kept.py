@@ -1,6 +1,6 @@
 """A set of bars as a Parquet file: the description in the schema's metadata, the times as nanoseconds UTC.
 
-Five million bars are read in a second or two and less than a gigabyte, where text took fourteen seconds.
+Five million bars are read in seconds and less than a gigabyte, where text took fourteen seconds.
 """
 
 import hashlib

@@ -47,7 +47,7 @@ def read_parquet(
     except ResearchError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, MemoryError) as error:
-        raise _error(f"{name} was not imported: it is Parquet that cannot be read. Write it anew.") from error
+        raise _error(f"{name} cannot be imported: it is Parquet that cannot be read. Write it anew.") from error
     if "volume" not in places:
         found.remarks.append("there is no volume: it is taken as 0")
     bars = pd.DataFrame({column: np.zeros(table.num_rows) for column in COLUMNS})
@@ -62,12 +62,14 @@ def read_parquet(
 
 def _check_size(metadata: "pq.FileMetaData", name: str) -> None:
     if metadata.num_rows > MAX_ROWS:
-        raise _error(f"{name} was not imported: it has more than {MAX_ROWS:,} rows. Split it by date.")
+        raise _error(f"{name} cannot be imported: it has more than {MAX_ROWS:,} rows. Split it by date.")
     if metadata.num_rows < MIN_BARS:
-        raise _error(f"{name} was not imported: {metadata.num_rows} bars are too few; at least {MIN_BARS} are needed.")
+        raise _error(
+            f"{name} cannot be imported: {metadata.num_rows} bars are too few; at least {MIN_BARS} are needed."
+        )
     unpacked = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     if metadata.num_columns > _MOST_COLUMNS or unpacked > _MOST_UNPACKED:
-        raise _error(f"{name} was not imported: it is too large unpacked. Keep the six columns of bars alone.")
+        raise _error(f"{name} cannot be imported: it is too large unpacked. Keep the six columns of bars alone.")
 
 
 def _is_text(kind: "pa.DataType") -> bool:
@@ -81,11 +83,11 @@ def _numbers(column: "pa.ChunkedArray", name: str, file: str, found: Findings) -
 
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        raise _error(f"{file} was not imported: its column {name} holds {str(kind)[:40]} and no numbers.")
+        raise _error(f"{file} cannot be imported: its column {name} holds {str(kind)[:40]} and no numbers.")
     try:
         cast = column.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
-        raise _error(f"{file} was not imported: the {str(kind)[:40]} of its column {name} is no number.") from error
+        raise _error(f"{file} cannot be imported: the {str(kind)[:40]} of its column {name} is no number.") from error
     values = np.array(cast.to_numpy(), dtype=np.float64)
     missing = np.array(column.is_null().to_numpy(), dtype=np.bool_)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -120,10 +122,10 @@ def _times(
             times = times.mask(parts[0].is_null().to_numpy())
             return times if kinds[0].tz else _naive(times, timeframe, zone, found)
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise _error(f"{file} was not imported: its times lie outside of the years 1678 to 2261.") from error
+        raise _error(f"{file} cannot be imported: its times lie outside of the years 1678 to 2261.") from error
     held = " and ".join(str(kind)[:40] for kind in kinds)
     raise _error(
-        f"{file} was not imported: its times are {held}. Timestamps, dates, text in ISO 8601, or whole numbers since "
+        f"{file} cannot be imported: its times are {held}. Timestamps, dates, text in ISO 8601, or whole numbers since "
         "1970 are read; --columns timestamp=NAME names another column."
     )
 
@@ -151,7 +153,7 @@ def _texts(column: "pa.ChunkedArray", file: str) -> pd.Series:
 
     for chunk in column.chunks:
         if any(len(word) > _LONGEST_TIME for word in chunk.dictionary.to_pylist() if word is not None):
-            raise _error(f"{file} was not imported: its column of times holds long text, which is no time.")
+            raise _error(f"{file} cannot be imported: its column of times holds long text, which is no time.")
     cells = pd.Series(column.cast(pa.string()).fill_null("").to_pandas(), dtype="str")
     return cells.str.strip()
 

@@ -34,7 +34,7 @@ class TimeZoneNeeded(ResearchError):
     def __init__(self, file: str) -> None:
         super().__init__(
             ErrorCode.DATA_UNAVAILABLE,
-            f"{file} was not imported, it has 1 problem:\n"
+            f"{file} cannot be imported, it has 1 problem:\n"
             "  the times carry no UTC offset: say with --timezone what they mean (UTC, America/New_York)",
         )
 

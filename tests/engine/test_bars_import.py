@@ -137,7 +137,7 @@ BAD_FILES = {
     "no column names": (lambda lines: lines[1:], "no column is named 'open'"),
     "the newest bar first": (lambda lines: [lines[0], *lines[:0:-1]], "the newest bar stands first"),
     "bars of another timeframe": (lambda lines: [lines[0], *lines[1::2]][:102], "usually lie 2 hours apart"),
-    "nothing but names": (lambda lines: lines[:1], "mine.csv was not imported"),
+    "nothing but names": (lambda lines: lines[:1], "mine.csv cannot be imported"),
     "nothing": (lambda lines: [], "no column is named"),
     "too few bars": (lambda lines: lines[:50], "49 bars are too few; at least 100"),
     "no time zone": (lambda lines: [line.replace("Z,", ",") for line in lines], "say with --timezone what they mean"),

@@ -110,7 +110,7 @@ def test_a_word_that_is_no_symbol_is_told(tmp_path: Path):
 
 def test_trades_of_several_symbols_stand_on_what_holding_all_would_be_worth():
     equity = Equity(tuple(TIMES), (1.0, 1.1), (1.0, 1.1), (1.0, 1.25))
-    one = Trade(*TIMES, "EURUSD", long=True, entry_price=1.5, exit_price=1.6, return_net=0.06, profit=0.03)
+    one = Trade(TIMES[0], TIMES[1], "EURUSD", long=True, entry_price=1.5, exit_price=1.6, return_net=0.06, profit=0.03)
     alone = trades_figure(equity, [one])
     both = trades_figure(equity, [one, replace(one, symbol="AAPL", entry_price=190.0, exit_price=200.0)])
     assert list(alone.data[0].y) == [1.5, 1.875]
