@@ -20,8 +20,8 @@ from domain.results import Frozen
 from domain.strategy import Strategy, dump_strategy, strategy_hash, trainability
 from engine.bars import Bars
 from engine.design_space import LAYERS, OSCILLATORS, TRENDS, VOLATILITIES, Choice, Ground, strategy_of
-from engine.labels import TRADED, compute_labels
-from engine.splits import TRAIN, split_bars, training_bars
+from engine.labels import TRADED, Targets, compute_labels
+from engine.splits import MIN_VALIDATION, TRAIN, split_bars, training_bars
 
 if TYPE_CHECKING:
     import optuna
@@ -62,7 +62,7 @@ def propose(
     unusable = known = 0
     for choice in islice(_draws(seed, memory), MAX_DRAWS):
         strategy = strategy_of(choice, ground, "offline")
-        if not trainability(strategy).trainable or smallest_traded_share(strategy, bars) < MIN_CLASS_SHARE:
+        if not _usable(strategy, bars):
             unusable += 1
             continue
         digest = strategy_hash(strategy)
@@ -79,23 +79,48 @@ def propose(
     raise ResearchError(
         ErrorCode.DESIGN_INVALID,
         f"the offline designer found no new strategy for {symbol} {timeframe} in {MAX_DRAWS} draws: {known} were tried "
-        f"before, and {unusable} were not trainable here or had a class to be traded below {MIN_CLASS_SHARE:.0%} of "
-        "train. Start with another seed, or give a strategy of your own with --strategy",
+        f"before, and {unusable} were not trainable here, had a class to be traded below {MIN_CLASS_SHARE:.0%} of "
+        "train, or left validation without labels. Start with another seed, or give a strategy of your own with "
+        "--strategy",
     )
 
 
 def smallest_traded_share(strategy: Strategy, bars: Bars) -> float:
-    """The smaller share of BUY and SELL among train's labels; of a forward return, of its two signs."""
+    """The smaller share of BUY and SELL among train's labels; of a forward return, of its two signs.
+
+    Raises ResearchError: as split_bars and compute_labels, INVALID_STRATEGY for labels that leave validation too few.
+    """
     split = split_bars(strategy, pd.DatetimeIndex(bars.frame.index))
-    zone = training_bars(bars.frame, split).iloc[split.train_zone]
-    targets = compute_labels(strategy.training.labels, zone)
-    targets = targets[: split.train.stop - split.train.start]
-    targets = targets[~np.isnan(targets)]
+    seen = training_bars(bars.frame, split)
+
+    def labelled(part: slice, zone: slice) -> Targets:
+        targets = compute_labels(strategy.training.labels, seen.iloc[zone])[: part.stop - part.start]
+        return targets[~np.isnan(targets)]
+
+    judged = len(labelled(split.validation, split.validation_zone))
+    if judged < MIN_VALIDATION:
+        raise ResearchError(
+            ErrorCode.INVALID_STRATEGY,
+            f"training.labels: they leave {judged} bars of validation with a label, and {MIN_VALIDATION} are needed",
+        )
+    targets = labelled(split.train, split.train_zone)
     if not len(targets):
         return 0.0
     if strategy.decisions.output_format == "regression":
         return float(min(np.mean(targets > 0), np.mean(targets < 0)))
     return float(min(np.mean(targets == kind) for kind in TRADED))
+
+
+def _usable(strategy: Strategy, bars: Bars) -> bool:
+    """Whether the engine can train it on these bars, and every class to be traded has its share of train."""
+    if not trainability(strategy).trainable:
+        return False
+    try:
+        return smallest_traded_share(strategy, bars) >= MIN_CLASS_SHARE
+    except ResearchError as error:
+        if error.code is ErrorCode.INVALID_STRATEGY:
+            return False
+        raise
 
 
 def merit(trial: TrialRecord) -> float | None:

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from domain.cycle import MemorySnapshot, Outcome, TrialRecord
 from domain.errors import ErrorCode, ResearchError
-from domain.strategy import ENGINE_CAPABILITIES, dump_strategy, load_strategy, strategy_hash, trainability
+from domain.strategy import (
+    ENGINE_CAPABILITIES,
+    ZigzagLabels,
+    dump_strategy,
+    load_strategy,
+    strategy_hash,
+    trainability,
+)
 from engine.bars import Bars, load_bars
 from engine.design_space import LAYERS, OSCILLATORS, TRENDS, VOLATILITIES, Choice, Ground, strategy_of
 from engine.offline_designer import MAX_DRAWS, MIN_CLASS_SHARE, Proposal, merit, propose, smallest_traded_share
@@ -90,6 +97,17 @@ def test_every_proposal_is_valid_trainable_and_balanced(symbol: str, timeframe: 
         assert f"On {symbol} {timeframe} " in proposal.hypothesis
         assert loaded.strategy.training_data.symbols == (symbol,)
         Choice.model_validate_json(proposal.parameters_json)
+
+
+def test_labels_that_leave_validation_nothing_are_refused(eurusd: Bars) -> None:
+    plain = load_strategy(design(eurusd, seed=0).strategy_text).strategy
+    labels = ZigzagLabels(zigzag_threshold=0.4)
+    wide = plain.model_copy(update={"training": plain.training.model_copy(update={"labels": labels})})
+    with pytest.raises(
+        ResearchError, match="they leave 0 bars of validation with a label, and 50 are needed"
+    ) as refused:
+        smallest_traded_share(wide, eurusd)
+    assert refused.value.code is ErrorCode.INVALID_STRATEGY
 
 
 def test_a_strategy_that_was_tried_is_not_proposed_again(eurusd: Bars) -> None:
