@@ -190,7 +190,12 @@ def workflow_runner() -> SandboxedWorkflowRunner:
 
 def places(settings: Settings) -> Places:
     """Where this worker's engine reads and writes."""
-    return Places(artifacts=settings.artifacts, strategies=settings.strategies, data=settings.data)
+    return Places(
+        artifacts=settings.artifacts,
+        strategies=settings.strategies,
+        data=settings.data,
+        cache=settings.home / "cache" / "features",
+    )
 
 
 @asynccontextmanager

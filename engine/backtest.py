@@ -19,6 +19,7 @@ from domain.strategy import Strategy
 from engine.bars import Bars
 from engine.costs import DEFAULT_COSTS
 from engine.curves import EQUITY_FILE, TRADES_FILE, write_equity, write_trades
+from engine.feature_cache import features_kept_in
 from engine.features import build_features
 from engine.interface import BacktestJob, Places, Progress, Report
 from engine.model import Model, load_model, predict
@@ -60,10 +61,11 @@ def run_backtest(
 
     part = next(part for part in describe_symbols(splits, indexes) if part.name is PartName.BACKTEST)
     report(Progress(fraction=0.1, step=f"predicting {part.bars} bars"))
-    held = {
-        symbol: signal_positions(strategy, model, symbol, frame, splits[symbol].backtest)
-        for symbol, frame in seen.items()
-    }
+    with features_kept_in(places.cache):
+        held = {
+            symbol: signal_positions(strategy, model, symbol, frame, splits[symbol].backtest)
+            for symbol, frame in seen.items()
+        }
 
     report(Progress(fraction=0.3, step="trading"))
     opens = {symbol: frame["open"].iloc[splits[symbol].backtest] for symbol, frame in seen.items()}

@@ -19,6 +19,7 @@ from domain.errors import ErrorCode, ResearchError
 from domain.grammar.values import TIMEFRAMES
 from domain.results import Frozen
 from domain.strategy import Feature, Strategy
+from engine.feature_cache import kept
 from engine.fuzzy import degree
 from engine.indicators import Column, Outputs, compute
 from engine.resampling import last_closed, resample
@@ -59,7 +60,11 @@ def scaled(strategy: Strategy, raw: Matrix, scalers: Scalers) -> Matrix:
 
 
 def raw_features(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
-    """The columns before any scaling, shape (bars, features). Errors as for build_features."""
+    """The columns before any scaling, shape (bars, features), computed or kept. Errors as for build_features."""
+    return kept(strategy, frame, lambda: _computed(strategy, frame))
+
+
+def _computed(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
     base = strategy.training_data.base_timeframe
     matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64)
     views: dict[str, _View] = {}

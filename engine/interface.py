@@ -16,6 +16,7 @@ class Places(Frozen):
     artifacts: Path
     strategies: Path
     data: Path = Field(description="bars that users imported; the bundled bars need no place")
+    cache: Path | None = Field(None, description="what can be made again; it may be deleted at any time")
 
 
 class CostOverride(Frozen):

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from engine.caches import bound
 from engine.child import JobRaised, Task
 from engine.forkserver import ForkServer, JobProcess, ProcessDied
 from engine.interface import Progress, Report
@@ -32,6 +33,10 @@ ONE_XLA_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_thread
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
 """Names of environment variables that engine processes do not get: they work on files that a model wrote."""
 
+COMPILED = "*-cache"
+"""The names of JAX's files of compiled programs. JAX itself bounds them only with a lock that a killed process would
+leave behind."""
+
 CACHE_BYTES = 256 * 2**20
 """What the compiled programs may take on the disk between two jobs; the oldest go first."""
 
@@ -45,7 +50,7 @@ class JobPool:
 
     def __init__(self, processes: int, cache: Path, warm: tuple[str, ...] = WARM_MODULES) -> None:
         """`cache` is the folder of JAX's compiled programs; it is made when needed and may be deleted at any time."""
-        _prune(cache)
+        bound(cache, COMPILED, CACHE_BYTES)
         self._cache = cache
         self._environment = _environment(cache)
         self._warm = warm
@@ -128,7 +133,7 @@ class JobPool:
             try:
                 return process.perform(task, forward)
             finally:
-                _prune(self._cache)
+                bound(self._cache, COMPILED, CACHE_BYTES)
 
         performed = loop.run_in_executor(self._threads, work)
         try:
@@ -151,28 +156,6 @@ async def _done(future: Future[None]) -> None:
 
     future.add_done_callback(tell)
     await done.wait()
-
-
-def _prune(cache: Path) -> None:
-    """Bound the compiled programs. They only save time: a folder that cannot be tidied is told and fails no job."""
-    # JAX itself bounds its cache only with a lock that a killed process would leave behind.
-    try:
-        programs = [(status, path) for path in cache.glob("*-cache") if (status := _status(path))]
-        total = sum(status.st_size for status, _ in programs)
-        for status, path in sorted(programs, key=lambda program: program[0].st_mtime):
-            if total <= CACHE_BYTES:
-                break
-            path.unlink(missing_ok=True)
-            total -= status.st_size
-    except OSError as error:
-        logger.warning("the compiled programs could not be bounded to %d bytes: %s", CACHE_BYTES, error)
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None  # another process bounds the same folder
 
 
 def _environment(cache: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from domain.errors import ErrorCode, ResearchError
 from domain.results import LossCurve, Task, TrainingResult
 from domain.strategy import Strategy
 from engine.dataset import Dataset, prepare
+from engine.feature_cache import features_kept_in
 from engine.features import build_features
 from engine.fitting import Fitted, baseline_loss, fit
 from engine.interface import Places, Progress, Report, TrainJob
@@ -55,7 +56,8 @@ def run_training(
     if strategy.decisions.filters.volume_filter:
         for frame in universe.frames.values():
             loud_enough(frame["volume"].to_numpy(dtype=np.float64))  # refuses now what the backtest could not trade
-    dataset = prepare(strategy, universe.frames)
+    with features_kept_in(places.cache):
+        dataset = prepare(strategy, universe.frames)
     prepared = time.monotonic() - began
     report(Progress(fraction=0.0, step="compiling the network"))  # by far the longest part where nothing is cached
     fitted = fit(strategy, dataset, job.seed, workdir, report, job=job.model_dump_json(), resume_from=resume_from)
