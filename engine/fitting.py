@@ -73,7 +73,7 @@ def fit(
     """
     training = strategy.training
     plan = make_plan(strategy, dataset)
-    on_device = _on_device(dataset)
+    given = on_device(dataset)
     network, optimizer_state = begin(strategy.model, len(dataset.features), plan, seed)
     step = _Step(network, optimizer_state, network, FitState(learning_rate=training.learning_rate))
     mark = fingerprint(strategy, dataset, seed, job)
@@ -87,9 +87,9 @@ def fit(
         network, optimizer_state, result = run_epoch(
             step.network,
             step.optimizer_state,
-            *on_device,
+            *given,
             Chance.of(seed, step.state.epoch + 1, len(dataset.train.ends)),
-            _numbers(training, dataset, step.state.learning_rate),
+            numbers_of(training, dataset, step.state.learning_rate),
             plan,
         )
         state = _advance(step.state, _record(step.state, dataset, result), training)
@@ -112,7 +112,7 @@ def baseline_loss(strategy: Strategy, dataset: Dataset) -> float:
     classes = dataset.head.classes
     # Scores whose softmax are the frequencies; a return of train's mean is 0 in units of the output.
     guess = np.log(np.bincount(dataset.train.targets, minlength=classes)) if classes else np.zeros(1)
-    numbers = _numbers(strategy.training, dataset, strategy.training.learning_rate)
+    numbers = numbers_of(strategy.training, dataset, strategy.training.learning_rate)
     rows = _part_on_device(dataset.validation, dataset)
     return float(guessing_loss(jnp.asarray(guess.astype(np.float32)), rows, numbers, make_plan(strategy, dataset)))
 
@@ -192,12 +192,13 @@ def _progress(state: FitState, training: Training) -> Progress:
     )
 
 
-def _numbers(training: Training, dataset: Dataset, learning_rate: float) -> Numbers:
+def numbers_of(training: Training, dataset: Dataset, learning_rate: float) -> Numbers:
+    """The training's numbers at a learning rate, as the compiled epoch takes them."""
     huber_delta = training.huber_delta / dataset.head.scale
     return Numbers.of(learning_rate, training.focal_gamma, huber_delta, training.gradient_clip)
 
 
-def _on_device(dataset: Dataset) -> tuple[Array, Rows, Rows]:
+def on_device(dataset: Dataset) -> tuple[Array, Rows, Rows]:
     """Features and both parts' rows, as run_epoch wants them."""
     features = _filled(dataset.train.features)
     return jnp.asarray(features), _part_on_device(dataset.train, dataset), _part_on_device(dataset.validation, dataset)
