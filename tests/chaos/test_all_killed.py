@@ -157,6 +157,13 @@ async def _worker(server: Server, house: House) -> AsyncIterator[asyncio.subproc
         await process.wait()
 
 
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False  # gone between the two questions
+
+
 async def _kill(*pids: int) -> None:
     """These and their children, as near to at once as it can be; over when none of them runs."""
     doomed = [psutil.Process(pid) for pid in pids]
@@ -165,5 +172,5 @@ async def _kill(*pids: int) -> None:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
     async with asyncio.timeout(PATIENCE):
-        while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in doomed):
+        while any(_runs(process) for process in doomed):
             await asyncio.sleep(0.01)
