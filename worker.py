@@ -157,7 +157,7 @@ def orchestrator_activities(
 ) -> list[Activity]:
     """All activities but the engine's."""
     files = StrategyFiles(settings.strategies)
-    records = RecordActivities(store, files, witness)
+    records = RecordActivities(store, files, witness, settings.artifacts)
     budget = BudgetActivities(client, records)
     return [
         DesignActivity(store, files, places(settings), claude).design,

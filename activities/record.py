@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from temporalio import activity
@@ -9,7 +10,7 @@ from temporalio import activity
 from activities.faults import translated
 from domain.cycle import CycleRequest, CycleStatus, Fork
 from domain.errors import ErrorCode, ResearchError
-from domain.forking import Inherited, inherited_from, source_of
+from domain.forking import Inherited, inherited_from, require_model, source_of
 from store.cycles import Store
 from store.strategies import DesignFacts, StrategyFiles
 
@@ -23,11 +24,14 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class RecordActivities:
-    """What cycles ask of the store. witness: told of each record; None: nobody."""
+    """What cycles ask of the store. witness: told of each record; None: nobody. artifacts: where models lie; None: that
+    is not known here, and a model that is gone shows only when it is to be backtested.
+    """
 
     store: Store
     files: StrategyFiles
     witness: Witness | None = None
+    artifacts: Path | None = None
 
     @activity.defn(name="count_trials")
     async def count_trials(self, request: CycleRequest) -> int:
@@ -53,6 +57,8 @@ class RecordActivities:
     def _inherited(self, fork: Fork) -> Inherited:
         source = source_of(fork, self.store.run(fork.run_id))
         taken = inherited_from(source, fork)
+        if self.artifacts is not None:
+            require_model(taken, fork, self.artifacts)
         if taken.backtest is None:
             return taken
         from engine.statistics import among_trials  # with libraries that take seconds to import

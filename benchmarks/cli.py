@@ -1,8 +1,8 @@
 """How long the command's first screens take, as whole processes, beside those of others.
 
-Run from the project's root: `python -m benchmarks.cli [--runs N]`. Others that are not on PATH are left out. `status`
-is asked of a server that is not there, so that nothing but the command is measured; `floor` is what any command that
-speaks to Temporal from Python pays for its client alone.
+Run from the project's root: `python -m benchmarks.cli [--runs N] [--quick]`. Others that are not on PATH are left out.
+`status` is asked of a server that is not there, so that nothing but the command is measured; `floor` is what any
+command that speaks to Temporal from Python pays for its client alone.
 """
 
 import argparse
@@ -34,15 +34,15 @@ class Screen(Frozen):
     best: float
 
 
-def commands() -> dict[str, list[str]]:
+def commands(others: tuple[str, ...] = OTHERS) -> dict[str, list[str]]:
     """By the name under which each is told."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{probe.getsockname()[1]}"
     research = str(HERE / "research")
-    others = {
+    beside = {
         f"{name} --help": found
-        for name in OTHERS
+        for name in others
         if (found := shutil.which(name, path=f"{HERE}{os.pathsep}{os.environ.get('PATH', '')}"))
     }
     return {
@@ -51,13 +51,12 @@ def commands() -> dict[str, list[str]]:
         "research --help": [research, "--help"],
         "research start --help": [research, "start", "--help"],
         "research status": [research, "--address", nobody, "status"],
-        **{name: [found, "--help"] for name, found in others.items()},
+        **{name: [found, "--help"] for name, found in beside.items()},
     }
 
 
-def measured(runs: int) -> list[Screen]:
+def measured(asked: dict[str, list[str]], runs: int) -> list[Screen]:
     """So many runs of each, in turn, after one that does not count."""
-    asked = commands()
     taken: dict[str, list[float]] = {name: [] for name in asked}
     for run in range(runs + 1):
         for name, command in asked.items():
@@ -72,7 +71,9 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10, help="of each command")
-    found = measured(parser.parse_args().runs)
+    parser.add_argument("--quick", action="store_true", help="one run, of its own alone: shows that it works")
+    options = parser.parse_args()
+    found = measured(commands(()), 1) if options.quick else measured(commands(), options.runs)
     own = next(screen.median for screen in found if screen.command == "research --help")
     table = Table("command", "median, s", "best, s", "research --help is", box=None)
     for screen in found:

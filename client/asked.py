@@ -105,7 +105,7 @@ def require_bars(settings: Settings, symbol: str, timeframe: str) -> None:
             ExitCode.USAGE,
             "data_unavailable",
             f"there are no {timeframe} bars of {symbol}; there are {timeframes}",
-            "name one of these with --timeframe, or bring your own with `research data import`",
+            "name one of these with --timeframe, or bring your own: `research data import --help`",
         )
     nearest = get_close_matches(symbol, symbols, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
@@ -113,7 +113,7 @@ def require_bars(settings: Settings, symbol: str, timeframe: str) -> None:
         ExitCode.USAGE,
         "data_unavailable",
         f"there are no bars of {symbol[:64]!r}{hint}",
-        f"there are {', '.join(symbols)}: see `research data list`; `research data import` brings your own",
+        f"there are {', '.join(symbols)}: see `research data list`; or bring your own: `research data import --help`",
     )
 
 

@@ -1,13 +1,15 @@
 """`research data`: the bars that can be used, and a user's own."""
 
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from client.commands_start import Timeframe
-from client.exits import ExitCode, usage
+from client.exits import CommandError, ExitCode, usage
 from client.invocation import Invocation, invocation
 
 if TYPE_CHECKING:
@@ -61,18 +63,26 @@ def import_data(
 ) -> ExitCode:
     """Import a CSV or Parquet of bars. It is checked whole; a refusal names the lines."""
     from client.render_data import render_bars
+    from domain.errors import ErrorCode, ResearchError
     from engine.bars_columns import parse_columns
     from engine.bars_import import import_bars
     from engine.bars_times import TimeZoneNeeded
 
     call = invocation(ctx)
-    named = parse_columns(columns) if columns is not None else {}
     folder = call.settings().data
     try:
-        info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
-    except TimeZoneNeeded as needed:
-        timezone = _asked_zone(call, needed)
-        info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
+        named = parse_columns(columns) if columns is not None else {}
+        try:
+            info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
+        except TimeZoneNeeded as needed:
+            timezone = _asked_zone(call, needed)
+            info = import_bars(file, folder, symbol, timeframe, asset_class, timezone, replace, named)
+    except ResearchError as error:
+        if error.code is not ErrorCode.DATA_UNAVAILABLE:
+            raise
+        said = {"--asset-class": asset_class, "--timezone": timezone, "--columns": columns}
+        mend = _mend(file, timeframe, said, zone_needed=isinstance(error, TimeZoneNeeded))
+        raise CommandError(ExitCode.USAGE, error.code.value, error.message, mend) from error
     call.screen.show(info, render_bars([info]), wide=True)
     for remark in info.remarks:
         call.screen.note(f"note: {remark}")
@@ -134,6 +144,17 @@ def _report(
         return report_on_file(Path(what), timeframe, asset_class, timezone, named)
     except TimeZoneNeeded as needed:
         return report_on_file(Path(what), timeframe, asset_class, _asked_zone(call, needed), named)
+
+
+def _mend(file: Path, timeframe: str, said: Mapping[str, str | None], *, zone_needed: bool) -> str:
+    """What to type after a refused import. said: the options that `check` takes too."""
+    if zone_needed:
+        return "the same once more with --timezone UTC, or with the zone that the times are of"
+    if not file.is_file():
+        return "name a CSV or Parquet file that is there; docs/your-data.md says what has to be in it"
+    options = [word for name, value in said.items() if value is not None for word in (name, value)]
+    check = shlex.join(["research", "data", "check", str(file), timeframe, *options])
+    return f"correct the file or the options, then import it again; `{check}` tells all that is in the file"
 
 
 def _asked_zone(call: Invocation, needed: "TimeZoneNeeded") -> str:

@@ -53,7 +53,7 @@ def fork(
     from client.asked import choose_designer, choose_model, thresholds_with
     from client.cycles import talk
     from domain.cycle import CycleRequest, DesignerKind, Fork, OnBudgetExhausted, Phase
-    from domain.forking import inherited_from
+    from domain.forking import inherited_from, require_model
 
     call = invocation(ctx)
     if timeout is not None and not (follow or wait):
@@ -65,7 +65,11 @@ def fork(
     asked = source.request
     phase = {"train": Phase.TRAINING, "backtest": Phase.BACKTESTING, "assess": Phase.ASSESSING}[from_]
     origin = Fork.model_validate({"cycle_id": source.cycle_id, "run_id": source.run_id, "phase": phase})
-    inherited_from(source, origin)  # as the worker will: what the source lacks is told before anything is started
+    # As the worker will: what the source lacks is told before anything is started. Where models lie only a worker may
+    # see; then its first step tells.
+    taken = inherited_from(source, origin)
+    if settings.artifacts.is_dir():
+        require_model(taken, origin, settings.artifacts)
     chosen = choose_designer(designer or asked.designer.value, key_is_set=settings.claude_key is not None)
     # A model's name is of use to Claude alone, and the source's is checked already.
     kept = asked.model if chosen is DesignerKind.CLAUDE else None

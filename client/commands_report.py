@@ -82,7 +82,9 @@ def leaderboard(
     board = ranked(settings, asked)
     call.screen.show(board.rows, render_leaderboard(board), wide=True)
     if not board.made:
-        call.screen.note("there is no store yet; the first cycle makes it: `research dev`, then `research start`")
+        call.screen.note(
+            "there is no store yet; the first cycle makes it: `research dev`, then `research start --designer offline`"
+        )
     if html:
         from client.leaderboard_page import leaderboard_page
         from client.report_page import write

@@ -37,7 +37,8 @@ OnBudgetExhaustedOption = Annotated[
     typer.Option(help="Where the day has no more for a cycle that runs: wait for more, or fail with what it has."),
 ]
 MemoryOption = Annotated[
-    str | None, typer.Option(help="Design from this earlier memory, as `research show` names it.", metavar="SNAPSHOT")
+    str | None,
+    typer.Option(help="Design from this earlier memory, as `research show CYCLE` names it.", metavar="SNAPSHOT"),
 ]
 SetOption = Annotated[
     list[str] | None,

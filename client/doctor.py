@@ -16,7 +16,7 @@ from client.connection import connect
 from client.cycles import NEXT_WORKER
 from client.exits import CommandError, ExitCode
 from client.namespace import create_lines, is_polled, missing_search_attributes
-from client.render_values import count, plural
+from client.render_values import count, moment, plural
 from domain.errors import ErrorCode, ResearchError
 from domain.ledger import BudgetStatus
 from domain.pricing import model_named, price_of
@@ -33,9 +33,10 @@ LATELY = timedelta(seconds=90)
 
 
 class State(StrEnum):
-    """Of one piece. What is not used is told, and nothing has to be done."""
+    """Of one piece. What is not used is told, and nothing has to be done; of a warning only some cycles suffer."""
 
     OK = "ok"
+    WARNING = "warning"
     NOT_USED = "not used"
     TO_DO = "to do"
 
@@ -99,7 +100,7 @@ async def _temporal(settings: Settings) -> tuple[Look, ...]:
         await _told("workers", _workers(client, settings)),
     ]
     if found[-1].state is State.OK:  # else nobody answers for the ledger
-        found.append(await _told("budget", _budget(client)))
+        found.append(await _told("budget", _budget(client, settings)))
     return tuple(found)
 
 
@@ -139,12 +140,12 @@ async def _workers(client: Client, settings: Settings) -> Look:
     return _ok("workers", f"they ask for work on the task queue {settings.task_queue!r}")
 
 
-async def _budget(client: Client) -> Look:
-    return budget_look(await require_status(client))
+async def _budget(client: Client, settings: Settings) -> Look:
+    return budget_look(await require_status(client), settings.design_token_cap + settings.assess_token_cap)
 
 
-def budget_look(budget: BudgetStatus) -> Look:
-    """Whether the ledger lets cycles in, and has kept its promise."""
+def budget_look(budget: BudgetStatus, needed: int) -> Look:
+    """Whether the ledger lets cycles in, and has kept its promise. needed: the tokens of one cycle by Claude."""
     found = f"{count(budget.tokens_remaining)} of {count(budget.daily_budget)} tokens free today"
     if budget.overrun_tokens:
         found = f"{count(budget.overrun_tokens)} tokens were billed beyond their calls' ceilings, which were too low"
@@ -152,6 +153,18 @@ def budget_look(budget: BudgetStatus) -> Look:
         return _to_do("budget", found, mend, ExitCode.FAILED)
     if budget.paused:
         return _to_do("budget", f"paused: {budget.paused}", "`research budget resume`", ExitCode.REFUSED_BY_BUDGET)
+    # The sum of these may be beyond a limit that was lowered, where nothing is free and still less fits.
+    taken = budget.tokens_settled + budget.tokens_charged + budget.tokens_held
+    options = [f"--tokens {taken + needed}"] if budget.tokens_remaining < needed else []
+    if budget.usd_remaining is not None and budget.usd_remaining <= 0:
+        found += ", and no dollars"
+        options.append("--usd none")
+    if options:
+        found += f"; a cycle by Claude needs {count(needed)}, one by the offline designer none"
+        mend = (
+            f"`research budget set {' '.join(options)}` makes room; or wait for the reset, {moment(budget.next_reset)}"
+        )
+        return Look(name="budget", state=State.WARNING, found=found, mend=mend)
     return _ok("budget", found)
 
 

@@ -51,7 +51,7 @@ def command_tree() -> TyperGroup:
 
 def commands_page() -> str:
     """The help of every command and subcommand, as `--help` prints it on a terminal of 100 columns."""
-    told = [f"## {path}\n\n```text\n{text}\n```" for path, text in _helps(command_tree())]
+    told = [f"## {path}\n\n```text\n{text}\n```" for path, text in helps(command_tree(), WIDTH)]
     return "\n\n".join([MADE, "# Commands", ABOUT_COMMANDS, *told]) + "\n"
 
 
@@ -119,16 +119,16 @@ def _gate_bounds() -> Iterator[tuple[str, str, FieldInfo]]:
         yield part, rest, field
 
 
-def _helps(command: TyperGroup) -> Iterator[tuple[str, str]]:
-    """Path and help of every command, depth first, as they stand in the lists of commands."""
+def helps(command: TyperGroup, width: int) -> Iterator[tuple[str, str]]:
+    """Path and help of every command, depth first, as they stand in the lists of commands; as wide as a terminal."""
 
     def walk(name: str, command: object, parent: Context | None) -> Iterator[tuple[str, str]]:
         context = Context(
             command,  # type: ignore[arg-type]
             parent=parent,
             info_name=name,
-            terminal_width=WIDTH,
-            max_content_width=WIDTH,
+            terminal_width=width,
+            max_content_width=width,
             color=False,
             help_option_names=["-h", "--help"],
         )

@@ -23,7 +23,7 @@ def refusal_message(started: Started) -> str:
 
 def refusal_mend(admission: Admission) -> str:
     """What to type now."""
-    again = "`research start --queue` waits for its turn"
+    again = "the same once more with `--queue` waits for its turn"
     if admission.reason == Refusal.ACTIVE_OPERATION_EXISTS:
         if not admission.active_ids:
             return again

@@ -53,7 +53,7 @@ def _ledger(audit: Audit) -> str:
     sums = audit.ledger
     if sums is None:
         return "no book of that day"
-    held = f"; {count(sums.held_tokens)} held besides, which are no calls yet" if sums.held_tokens else ""
+    held = f"; {count(sums.held_tokens)} held for calls to come" if sums.held_tokens else ""
     return (
         f"{plural(sums.calls, 'call')}: "
         f"settled {count(sums.settled_tokens)}, charged {count(sums.charged_tokens)} tokens; "
@@ -67,7 +67,7 @@ def _unpriced(audit: Audit) -> str:
 
 def _table(audit: Audit) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("difference", "cycle", "call", "phase", "of"):
+    for name in ("difference", "cycle", "call", "phase", "figure"):
         table.add_column(name, no_wrap=True, overflow="ignore")
     table.add_column("histories", justify="right", overflow="fold")
     table.add_column("ledger", justify="right", overflow="fold")

@@ -182,7 +182,8 @@ def progress_line(view: CycleView) -> str:
     """The cycle in one plain line, for a follower without a terminal."""
     cycle = view.cycle
     words = [f"{whole_percent(view.progress):3d}%", (cycle.stopped_in or cycle.phase).value]
-    words += [text for text in (step_of(view), retry_of(view.live)) if text]
+    ended = cycle.outcome.value if cycle.outcome else ""
+    words += [text for text in (ended, step_of(view), retry_of(view.live)) if text]
     return "  ".join(words)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from client.doctor import Look, State
 from client.render_values import clean
 
-STATE_STYLES = {State.OK: "green", State.NOT_USED: "dim", State.TO_DO: "red"}
+STATE_STYLES = {State.OK: "green", State.WARNING: "yellow", State.NOT_USED: "dim", State.TO_DO: "red"}
 
 
 def render_looks(looks: Sequence[Look]) -> RenderableType:

@@ -53,7 +53,9 @@ def render_schedule(view: ScheduleView) -> RenderableType:
 def render_schedules(found: Sequence[ListedSchedule]) -> RenderableType:
     """One row a schedule."""
     if not found:
-        return Text("no schedules yet: `research schedule create` makes one", "dim")
+        return Text(
+            "no schedules yet: `research schedule create nightly --designer offline --every 1d` makes one", "dim"
+        )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("name", "when", "next run", "last cycle"):
         table.add_column(name, no_wrap=True, overflow="ignore")

@@ -29,6 +29,8 @@ def _turn(turn: Turn) -> list[RenderableType]:
     said = [_block(message.role, block) for message in turn.messages for block in message.blocks]
     if turn.failure:
         said.append(Text(clean(turn.failure), "red"))
+    if not said and not usage:
+        said.append(Text("no answer was recorded", "dim"))
     return [*parts, *(Padding(each, (0, 0, 0, 2), expand=False) for each in said), Text("")]
 
 

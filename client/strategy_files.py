@@ -1,5 +1,6 @@
 """A strategy file of the user's: read with its size bounded, checked with every issue told, kept under its name."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def read_strategy(path: Path) -> StrategyText:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise usage(f"{path} has {count(size)} bytes; a strategy has at most {count(MAX_BYTES)}")
-    return parse_strategy(path.read_bytes(), str(path), f"correct the file, then `research strategy validate {path}`")
+    again = shlex.join(["research", "strategy", "validate", str(path)])
+    return parse_strategy(path.read_bytes(), str(path), f"correct the file, then `{again}`")
 
 
 def parse_strategy(content: bytes, where: str, next_step: str) -> StrategyText:
@@ -123,7 +125,7 @@ def save_strategy(settings: Settings, strategy: StrategyText) -> StrategyRef:
             ExitCode.USAGE,
             "invalid_strategy",
             f"{strategy.strategy.name} is valid, but this version cannot train it: {'; '.join(able.lacks)}",
-            "change these, then start again; `research strategy validate` checks the file alone",
+            "change these, then start again; `research strategy validate FILE` checks the file alone",
         )
     return StrategyFiles(settings.strategies).save(strategy.strategy.name, strategy.text)
 

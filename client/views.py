@@ -97,6 +97,8 @@ def view(
 ) -> CycleView:
     """Join a status with what is pending. running: whether the cycle's workflow has yet to close."""
     within = live.fraction if live and live.fraction is not None else 0.0
+    if status.outcome is Outcome.REJECTED:
+        within = 1.0  # a gate looks at what the phase has finished
     progress = overall_progress(status.stopped_in or status.phase, within)
     return CycleView(
         cycle=status,

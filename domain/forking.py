@@ -1,5 +1,7 @@
 """What a new cycle takes over from an earlier one, so that nothing that is done is done or paid again."""
 
+from pathlib import Path
+
 from domain.cycle import CycleStatus, Fork, Phase
 from domain.errors import ErrorCode, ResearchError
 from domain.results import BacktestResult, Frozen, TrainingResult
@@ -33,6 +35,22 @@ def inherited_from(source: CycleStatus, fork: Fork) -> Inherited:
         training=source.training if with_training else None,
         backtest=source.backtest if with_backtest else None,
     )
+
+
+def require_model(taken: Inherited, fork: Fork, artifacts: Path) -> None:
+    """Refuse a fork that would backtest a model whose file is not below `artifacts`. One at a service is the service's.
+
+    Raises ResearchError, data_unavailable.
+    """
+    if fork.phase is not Phase.BACKTESTING or taken.training is None or taken.training.model_path is None:
+        return
+    model = artifacts / taken.training.model_path
+    if not model.is_file():
+        raise ResearchError(
+            ErrorCode.DATA_UNAVAILABLE,
+            f"the model of cycle {fork.cycle_id} is gone: there is no file {model}; fork it from train, which makes it "
+            "anew",
+        )
 
 
 def source_of(fork: Fork, recorded: CycleStatus | None) -> CycleStatus:

@@ -178,7 +178,7 @@ class LedgerViews:
                 then = (
                     "The turn comes when one of them ends."
                     if ask.wait
-                    else "Wait, start with --queue to take the next turn, or `research cancel` one."
+                    else "Wait, start with --queue to take the next turn, or end one: `research cancel CYCLE`."
                 )
                 return f"{len(active)} of {self.state.limits.max_active_cycles} cycles are active ({named}). {then}"
             case Refusal.ENVELOPE_CLOSED:

@@ -185,7 +185,7 @@ PRICE_COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 
 def _known_timeframe(value: object) -> object:
     value = _timeframe(value)
-    if value not in TIMEFRAMES:
+    if not isinstance(value, str) or value not in TIMEFRAMES:
         raise PydanticCustomError(
             "timeframe",
             "is {given}, which is no timeframe",

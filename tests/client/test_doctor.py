@@ -1,7 +1,9 @@
 """`research doctor`: every piece is looked at on the way that production takes; nothing is spent, nothing changed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -161,10 +163,38 @@ async def test_a_paused_budget_is_told_with_what_ends_the_pause(reaching):
 
 async def test_bills_beyond_their_ceilings_are_told(reaching):
     budget = BudgetStatus.model_validate((await asyncio.to_thread(reaching, "budget", "-o", "json")).json)
-    look = budget_look(budget.model_copy(update={"overrun_tokens": 1_000}))
+    look = budget_look(budget.model_copy(update={"overrun_tokens": 1_000}), 120_000)
 
-    assert (look.state, look.exit_code, budget_look(budget).state) == (State.TO_DO, 1, State.OK)
+    assert (look.state, look.exit_code, budget_look(budget, 120_000).state) == (State.TO_DO, 1, State.OK)
     assert "1,000 tokens were billed beyond their calls' ceilings" in look.found
+
+
+async def test_a_day_without_tokens_for_claude_is_a_warning_and_what_it_says_to_type_mends_it(reaching):
+    await asyncio.to_thread(reaching, "budget", "set", "--tokens", "70000")
+    try:
+        code, looks, _ = await examined(reaching)
+        shown = await asyncio.to_thread(reaching, "doctor")
+        typed = re.search(r"`research (budget set .+?)`", looks["budget"]["mend"])
+        assert typed
+        await asyncio.to_thread(reaching, *typed[1].split())
+        _, mended, _ = await examined(reaching)
+    finally:
+        await asyncio.to_thread(reaching, "budget", "set", "--tokens", "500000")
+
+    assert (code, looks["budget"]["state"], mended["budget"]["state"]) == (0, "warning", "ok")
+    assert looks["budget"]["found"].startswith("70,000 of 70,000 tokens free today; a cycle by Claude needs 120,000")
+    assert "warning   budget " in shown.out
+
+
+async def test_a_day_without_dollars_is_a_warning(reaching):
+    budget = BudgetStatus.model_validate((await asyncio.to_thread(reaching, "budget", "-o", "json")).json)
+    look = budget_look(budget.model_copy(update={"usd_remaining": Decimal(0)}), 120_000)
+
+    assert (look.state, "and no dollars" in look.found, "`research budget set --usd none`" in str(look.mend)) == (
+        State.WARNING,
+        True,
+        True,
+    )
 
 
 async def test_a_namespace_where_nobody_works_lacks_attributes_and_workers_and_is_left_as_it_is(

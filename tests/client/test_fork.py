@@ -65,6 +65,15 @@ async def test_what_cannot_be_forked_is_told_with_what_can(reaching, place, sour
         assert (ran.code, words in ran.err) == (code, True), ran.err
 
 
+async def test_a_fork_that_would_backtest_a_model_that_is_gone_is_refused_at_once(reaching, place, source):
+    place.settings.artifacts.mkdir(exist_ok=True)
+    ran = await asyncio.to_thread(reaching, "fork", source.cycle_id, "--from", "backtest")
+
+    assert ran.code == 2
+    assert f"the model of cycle {source.cycle_id} is gone: there is no file {place.settings.artifacts}" in ran.err
+    assert "fork it from train" in ran.err
+
+
 async def test_a_running_cycle_is_not_forked(reaching, long, place):
     started = (
         await asyncio.to_thread(

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from client.doctor import Look, State
+from client.doctor import Look, State, budget_look
 from client.output import WIDTH_OFF_TERMINAL
 from client.pending import Live
 from client.render_budget import render_budget, render_idle
@@ -25,6 +25,8 @@ from domain.errors import ErrorCode
 from domain.gates import GateThresholds, training_gate
 from domain.ledger import BudgetStatus, LimitsChange
 from domain.ledger_messages import Holding, Waiting
+
+from .more_screens import more_screens
 
 SCREENS = Path(__file__).parent / "screens"
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -44,7 +46,20 @@ NAMES = (
     "list_empty",
     "budget",
     "doctor",
+    "hypotheses",
+    "schedule_list",
+    "schedule_list_empty",
+    "schedule_show",
+    "verify_equal",
+    "verify_different",
+    "transcript",
+    "leaderboard",
+    "help",
+    "help_start",
+    "help_data_import",
 )
+WIDE = {"list", "hypotheses", "schedule_list", "leaderboard", "verify_equal", "verify_different"}
+"""A wide table leaves wrapping to the terminal."""
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +204,7 @@ def screens(queued: CycleStatus, completed: CycleStatus) -> dict[str, Renderable
     ]
     looks = [
         Look(name="home", state=State.OK, found="/home/quant/.research, 21.4 GiB free"),
+        budget_look(spent(), 120_000),
         Look(
             name="workers",
             state=State.TO_DO,
@@ -218,6 +234,7 @@ def screens(queued: CycleStatus, completed: CycleStatus) -> dict[str, Renderable
         "list_empty": render_list([]),
         "budget": Group(render_budget(spent()), Text("")),
         "doctor": render_looks(looks),
+        **more_screens(completed),
     }
 
 
@@ -232,7 +249,7 @@ def drawn(screen: RenderableType, width: int) -> str:
 def test_a_screen_is_as_it_was_kept(
     name: str, queued: CycleStatus, completed: CycleStatus, request: pytest.FixtureRequest
 ) -> None:
-    width = WIDTH_OFF_TERMINAL if name == "list" else 100  # as the command draws it, on any terminal
+    width = WIDTH_OFF_TERMINAL if name in WIDE else 100  # as the command draws it, on any terminal
     told, file = drawn(screens(queued, completed)[name], width), SCREENS / f"{name}.txt"
     if request.config.getoption("keep_screens"):
         file.write_text(told)

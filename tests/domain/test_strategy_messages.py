@@ -105,6 +105,7 @@ ONE_MISTAKE = [
      "'zigzag_threshold'?"),
     ("train: 0.7", "train: 0.9", "training.data_split", "data_split", "adds up to 1.2", "add up to 1"),
     ("timeframe: 1h", "timeframe: 2h", "training_data.timeframes.timeframe", "timeframe: 2h", "no timeframe", "1m, 5m"),
+    ("timeframe: 1h", "timeframe: {}", "training_data.timeframes.timeframe", "timeframe: {}", "no timeframe", "1m, 5m"),
     ("timeframe: 1h", "timeframe: 1M", "training_data.timeframes.timeframe", "timeframe: 1M", "no timeframe", "1m, 5m"),
     ("mode: single", "mode: singel", "training_data.symbols.mode", "mode: singel", "'singel'",
      "did you mean 'single'?"),

@@ -218,7 +218,7 @@ async def open_house(
     places.data.mkdir(exist_ok=True)
     faulty = FaultyEngine(engine(pool, places), faults)
     turns = FaultyTurns(DesignActivity(store, files, places), AssessActivity(store, files), faults)
-    records = RecordActivities(store, files)
+    records = RecordActivities(store, files, artifacts=places.artifacts)
     budget = BudgetActivities(client, records)
     offered: dict[str, Activity] = {
         "design": turns.design,

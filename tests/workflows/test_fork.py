@@ -107,9 +107,13 @@ async def test_a_fork_of_what_is_not_there_fails_and_says_what_to_do(small_house
     house = small_house
     strict = OPEN_GATES.model_copy(update={"training_min_skill": 1.0})
     source, _ = await ended(house, thresholds=strict)
+    assert source.training
+    assert source.training.model_path
+    (house.places.artifacts / source.training.model_path).unlink()
     unknown = source.model_copy(update={"run_id": "11111111-2222-3333-4444-555555555555"})
     for of, phase, words in (
         (source, Phase.ASSESSING, "was not backtested; fork it from backtest"),
+        (source, Phase.BACKTESTING, "is gone: there is no file"),
         (unknown, Phase.TRAINING, "the store has no record of cycle"),
     ):
         handle, _ = await house.start(house.request(**fork_of(of, phase)))
