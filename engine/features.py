@@ -66,14 +66,17 @@ def raw_features(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
 
 def _computed(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
     base = strategy.training_data.base_timeframe
-    matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64)
+    # By columns: each is written, and looked through, as a whole.
+    matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64, order="F")
     views: dict[str, _View] = {}
     for position, feature in enumerate(strategy.features):
         if feature.timeframe not in views:
             views[feature.timeframe] = _view(strategy, frame, base, feature.timeframe)
         matrix[:, position] = views[feature.timeframe].column(feature)
     # A ratio to a price or a flat range can leave an infinity, which no network takes: it is no value, like a warm-up.
-    matrix[~np.isfinite(matrix)] = np.nan
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        matrix[infinite] = np.nan
     return matrix
 
 
