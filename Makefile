@@ -32,8 +32,9 @@ chaos: $(VENV)/installed-dev
 histories: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/workflows --keep-histories
 
-# Takes the pictures in docs/ of the Web UI and of a report anew, of cycles that it runs; needs a chromium on PATH.
+# Takes the pictures in docs/ of the demo, the Web UI and a report anew, of cycles that it runs; needs a chromium on PATH.
 screenshots: $(VENV)/installed-dev
+	$(BIN)/python -m tests.demo_picture
 	$(BIN)/python -m pytest tests/webui/test_pages.py tests/report/test_in_a_browser.py --keep-screenshots
 
 lock: $(VENV)/installed-dev

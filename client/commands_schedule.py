@@ -166,7 +166,7 @@ def show(ctx: typer.Context, name: NameArgument) -> ExitCode:
 def pause(
     ctx: typer.Context,
     name: NameArgument,
-    reason: Annotated[str, typer.Option(help="Why; shown with the schedule.")] = "research schedule pause",
+    reason: Annotated[str, typer.Option(help="Why; shown with the schedule.")] = "no reason given",
 ) -> ExitCode:
     """Start no cycle until it is resumed. One that runs goes on."""
     from client import schedules

@@ -43,7 +43,8 @@ def list_strategies(ctx: typer.Context) -> ExitCode:
     call = invocation(ctx)
     settings = call.settings()
     found = StrategyFiles(settings.strategies).list()
-    lines = [f"{reference.name}  {settings.strategies / reference.path}" for reference in found]
+    wide = max((len(reference.name) for reference in found), default=0)
+    lines = [f"{reference.name:{wide}}  {settings.strategies / reference.path}" for reference in found]
     call.screen.show(found, Text("\n".join(lines) or f"no strategies in {settings.strategies} yet"))
     return ExitCode.OK
 

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from temporalio.converter import DataConverter
 
 ENGINE_ACTIVITIES = frozenset({"train", "backtest", "withdraw"})
+WORDS = {
+    "design": "the design",
+    "train": "the training",
+    "count_trials": "the count of earlier trials",
+    "backtest": "the backtest",
+    "assess": "the assessment",
+    "inherit": "the look at the forked cycle's results",
+    "record": "the recording",
+    "withdraw": "the end of the work at the service",
+}
+"""Of activities, as people read them."""
+
 MAX_FAILURE_TEXT = 500
 
 
@@ -37,11 +49,12 @@ class Live(Frozen):
     @property
     def doing(self) -> str:
         """The activity's state in a few words: its step, what it waits for, or what failed and when it goes on."""
+        what = WORDS.get(self.activity, self.activity)
         if not self.started and self.next_attempt_at is None:
             return "waiting for an engine worker" if self.activity in ENGINE_ACTIVITIES else "waiting for a worker"
         if not self.started:
-            return f"{self.activity} is tried again soon"
-        return self.step or f"{self.activity} has started"
+            return f"{what} is tried again soon"
+        return self.step or f"{what} has begun"
 
 
 async def pending_work(description: WorkflowExecutionDescription, converter: "DataConverter") -> Live | None:
