@@ -1,7 +1,7 @@
 """`make demo`: real research cycles on real bars, then a control that shows that the instrument can say yes and no.
 
-The seed is the first, counted from 1, whose cycles come to a verdict, so that every phase is seen; what the verdict is
-chose nothing. The cycles are the first ones that it gives, up to three, ending with the first that is assessed.
+Nothing is picked because it looks good: the seed is fixed, and the cycles are the first ones that it gives, up to
+three, ending with the first that is assessed.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from engine.bars import SAMPLES
 from settings import Settings
 from store.strategies import StrategyFiles
 
-SEED = 2
+SEED = 1
 TRIES = 3
 PLANTED, SHUFFLED = "PLANTED", "PLANTED-SHUFFLED"
 CONTROL_STRATEGY = SAMPLES / "planted_edge.yaml"

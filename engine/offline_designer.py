@@ -101,7 +101,8 @@ def smallest_traded_share(strategy: Strategy, bars: Bars) -> float:
     if judged < MIN_VALIDATION:
         raise ResearchError(
             ErrorCode.INVALID_STRATEGY,
-            f"training.labels: they leave {judged} bars of validation with a label, and {MIN_VALIDATION} are needed",
+            f"training.labels: they leave {judged} bars of validation with a label, which is too little to learn by "
+            f"({MIN_VALIDATION} are needed): choose a smaller threshold or another horizon",
         )
     targets = labelled(split.train, split.train_zone)
     if not len(targets):

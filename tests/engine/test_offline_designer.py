@@ -104,7 +104,7 @@ def test_labels_that_leave_validation_nothing_are_refused(eurusd: Bars) -> None:
     labels = ZigzagLabels(zigzag_threshold=0.4)
     wide = plain.model_copy(update={"training": plain.training.model_copy(update={"labels": labels})})
     with pytest.raises(
-        ResearchError, match="they leave 0 bars of validation with a label, and 50 are needed"
+        ResearchError, match="they leave 0 bars of validation with a label, which is too little"
     ) as refused:
         smallest_traded_share(wide, eurusd)
     assert refused.value.code is ErrorCode.INVALID_STRATEGY
