@@ -57,8 +57,8 @@ class RecordActivities:
     def _inherited(self, fork: Fork) -> Inherited:
         source = source_of(fork, self.store.run(fork.run_id))
         taken = inherited_from(source, fork)
-        if self.artifacts is not None:
-            require_model(taken, fork, self.artifacts)
+        if (artifacts := self.artifacts) is not None:
+            require_model(taken, fork, lambda path: (artifacts / path).is_file())
         if taken.backtest is None:
             return taken
         from engine.statistics import among_trials  # with libraries that take seconds to import

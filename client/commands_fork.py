@@ -69,7 +69,7 @@ def fork(
     # see; then its first step tells.
     taken = inherited_from(source, origin)
     if settings.artifacts.is_dir():
-        require_model(taken, origin, settings.artifacts)
+        require_model(taken, origin, lambda path: (settings.artifacts / path).is_file())
     chosen = choose_designer(designer or asked.designer.value, key_is_set=settings.claude_key is not None)
     # A model's name is of use to Claude alone, and the source's is checked already.
     kept = asked.model if chosen is DesignerKind.CLAUDE else None

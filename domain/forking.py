@@ -1,10 +1,10 @@
 """What a new cycle takes over from an earlier one, so that nothing that is done is done or paid again."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 from domain.cycle import CycleStatus, Fork, Phase
 from domain.errors import ErrorCode, ResearchError
-from domain.results import BacktestResult, Frozen, TrainingResult
+from domain.results import ArtifactPath, BacktestResult, Frozen, TrainingResult
 
 
 class Inherited(Frozen):
@@ -37,19 +37,18 @@ def inherited_from(source: CycleStatus, fork: Fork) -> Inherited:
     )
 
 
-def require_model(taken: Inherited, fork: Fork, artifacts: Path) -> None:
-    """Refuse a fork that would backtest a model whose file is not below `artifacts`. One at a service is the service's.
+def require_model(taken: Inherited, fork: Fork, is_there: Callable[[ArtifactPath], bool]) -> None:
+    """Refuse a fork that would backtest a model whose file is gone, as `is_there` says of its path below the artifacts.
+    A model at a service is the service's.
 
     Raises ResearchError, data_unavailable.
     """
-    if fork.phase is not Phase.BACKTESTING or taken.training is None or taken.training.model_path is None:
-        return
-    model = artifacts / taken.training.model_path
-    if not model.is_file():
+    path = taken.training.model_path if taken.training is not None else None
+    if fork.phase is Phase.BACKTESTING and path is not None and not is_there(path):
         raise ResearchError(
             ErrorCode.DATA_UNAVAILABLE,
-            f"the model of cycle {fork.cycle_id} is gone: there is no file {model}; fork it from train, which makes it "
-            "anew",
+            f"the model of cycle {fork.cycle_id} is gone: there is no file {path} below the artifacts; fork it from "
+            "train, which makes it anew",
         )
 
 

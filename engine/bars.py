@@ -27,10 +27,9 @@ from domain.grammar.values import TIMEFRAMES
 from domain.results import Frozen
 from domain.symbols import Symbol, is_symbol
 from engine.bars_arch import LICENCE, SHIPPED, SOURCE, NotShipped, Shipped, frame_of
-from engine.bars_kept import NotKept, description_in, frame_in, hash_of, packed
+from engine.bars_kept import COLUMNS, NotKept, description_in, frame_in, hash_of, packed
 
 SAMPLES: Final = Path(__file__).resolve().parent / "samples"
-COLUMNS: Final = ("open", "high", "low", "close", "volume")
 MAX_ROWS: Final = 6_000_000
 _TEXT: Final = ".csv.gz"
 _PARQUET: Final = ".parquet"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from domain.errors import ErrorCode, ResearchError
 from domain.grammar.values import TIMEFRAMES
 from engine.bars import AssetClass
 from engine.bars_holes import HoleKind, Holes, find_holes
@@ -25,6 +26,11 @@ _MOST_HOLES: Final = 0.05
 _ABSURD_JUMP: Final = {AssetClass.FX: 0.2, AssetClass.EQUITY: 0.5, AssetClass.INDEX: 0.3}
 
 Rows = NDArray[np.int64]
+
+
+def unusable(message: str) -> ResearchError:
+    """The error of what is no table of bars at all."""
+    return ResearchError(ErrorCode.DATA_UNAVAILABLE, message)
 
 
 class Fault(StrEnum):

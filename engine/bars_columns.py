@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.errors import ErrorCode, ResearchError
-from engine.bars import COLUMNS
+from engine.bars_kept import COLUMNS
 
 TIMESTAMP: Final = "timestamp"
 ARROW_INDEX: Final = "__index_level_0__"

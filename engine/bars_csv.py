@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from domain.errors import ErrorCode, ResearchError
-from engine.bars import COLUMNS, MAX_ROWS
-from engine.bars_checks import MAX_PROBLEMS, MIN_BARS, Fault, Findings
+from engine.bars import MAX_ROWS
+from engine.bars_checks import MAX_PROBLEMS, MIN_BARS, Fault, Findings, unusable
 from engine.bars_columns import TIMESTAMP, Places, find_columns, says_utc
+from engine.bars_kept import COLUMNS
 from engine.bars_times import times_of_text
 
 _CHUNK: Final = 250_000
@@ -35,9 +35,9 @@ def read_csv(
     names = _names(header.removesuffix(delimiter), delimiter, name)
     places = find_columns(name, names, asked)
     if len(rows) > MAX_ROWS:
-        raise _error(f"{name} cannot be imported: it has more than {MAX_ROWS:,} lines. Split it by date.")
+        raise unusable(f"{name} cannot be imported: it has more than {MAX_ROWS:,} lines. Split it by date.")
     if len(rows) < MIN_BARS:
-        raise _error(f"{name} cannot be imported: {len(rows)} bars are too few; at least {MIN_BARS} are needed.")
+        raise unusable(f"{name} cannot be imported: {len(rows)} bars are too few; at least {MIN_BARS} are needed.")
     _check_cells(rows, len(names), delimiter, found)
     if found.total:
         return pd.DataFrame()
@@ -59,7 +59,7 @@ def _names(header: str, delimiter: str, name: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
     except csv.Error as error:  # a cell as long as a file
-        raise _error(f"{name} cannot be imported: its first line names no columns. Give a plain CSV.") from error
+        raise unusable(f"{name} cannot be imported: its first line names no columns. Give a plain CSV.") from error
 
 
 def _chunk(
@@ -143,14 +143,10 @@ def _text_of(content: bytes, name: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _error(
+        raise unusable(
             f"{name} cannot be imported: it is not text in UTF-8 (byte {error.start}), nor Parquet. "
             "Give a plain CSV, unpacked."
         ) from error
     if "\0" in text:
-        raise _error(f"{name} cannot be imported: it is no text (it holds a NUL). Give a plain CSV, unpacked.")
+        raise unusable(f"{name} cannot be imported: it is no text (it holds a NUL). Give a plain CSV, unpacked.")
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n ")
-
-
-def _error(message: str) -> ResearchError:
-    return ResearchError(ErrorCode.DATA_UNAVAILABLE, message)

@@ -19,7 +19,7 @@ from domain.grammar.values import TIMEFRAMES
 from domain.symbols import MAX_SYMBOL, is_symbol
 from engine.bars import SAMPLES, AssetClass, BarsInfo, describe, encode_parquet, file_name, find_file
 from engine.bars_arch import SHIPPED
-from engine.bars_checks import Findings, check_times, check_values
+from engine.bars_checks import Findings, check_times, check_values, unusable
 from engine.bars_columns import TIMESTAMP
 from engine.bars_csv import read_csv
 from engine.bars_holes import Holes
@@ -63,7 +63,7 @@ def import_bars(
     """
     name = symbol.upper()
     if not is_symbol(name):
-        raise _error(
+        raise unusable(
             f"the symbol {symbol[:64]!r} is not a plain name: at most {MAX_SYMBOL} letters, digits, '_', '-', '=' and "
             "'^', with single dots between them, the first a letter, a digit or '^'. Choose another with --symbol."
         )
@@ -111,23 +111,25 @@ def read_file(
 def checked_names(timeframe: str, asset_class: str, timezone: str | None) -> tuple[AssetClass, ZoneInfo | None]:
     """What the names mean. Raises ResearchError DATA_UNAVAILABLE for one that means nothing."""
     if timeframe not in TIMEFRAMES:
-        raise _error(f"the timeframe {timeframe[:32]!r} is not one of {', '.join(TIMEFRAMES)}.")
+        raise unusable(f"the timeframe {timeframe[:32]!r} is not one of {', '.join(TIMEFRAMES)}.")
     if asset_class not in list(AssetClass):
-        raise _error(f"the asset class {asset_class[:32]!r} is not one of {', '.join(AssetClass)}.")
+        raise unusable(f"the asset class {asset_class[:32]!r} is not one of {', '.join(AssetClass)}.")
     try:
         return AssetClass(asset_class), ZoneInfo(timezone) if timezone else None
     except (ValueError, OSError, KeyError) as error:  # whatever ZoneInfo makes of a strange key
-        raise _error(f"the time zone {str(timezone)[:64]!r} is unknown: give an IANA name such as UTC.") from error
+        raise unusable(f"the time zone {str(timezone)[:64]!r} is unknown: give an IANA name such as UTC.") from error
 
 
 def _check_vacant(symbol: str, timeframe: str, data_dir: Path, replace: bool) -> None:
     bundled = SAMPLES / file_name(symbol, timeframe)
     if bundled.is_file() and describe(bundled).synthetic:
-        raise _error(f"{symbol} {timeframe} is the name of a bundled synthetic control. Choose another with --symbol.")
+        raise unusable(
+            f"{symbol} {timeframe} is the name of a bundled synthetic control. Choose another with --symbol."
+        )
     there = find_file(symbol, timeframe, data_dir)
     if (there is not None or (symbol, timeframe) in SHIPPED) and not replace:
         origin = "bundled" if there is None or there.parent == SAMPLES else "imported before"
-        raise _error(
+        raise unusable(
             f"there are bars of {symbol} {timeframe} already, {origin}. "
             "Give --replace to use yours instead, or choose another name with --symbol."
         )
@@ -136,13 +138,15 @@ def _check_vacant(symbol: str, timeframe: str, data_dir: Path, replace: bool) ->
 def _content(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise _error(f"{path} is not a file. Give the path of a CSV or Parquet file.")
+            raise unusable(f"{path} is not a file. Give the path of a CSV or Parquet file.")
         if path.stat().st_size > MAX_BYTES:
-            raise _error(f"{path.name} cannot be imported: it is larger than {MAX_BYTES >> 20} MiB. Split it by date.")
+            raise unusable(
+                f"{path.name} cannot be imported: it is larger than {MAX_BYTES >> 20} MiB. Split it by date."
+            )
         return path.read_bytes()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no such name"
-        raise _error(f"{path} cannot be read: {why}.") from error
+        raise unusable(f"{path} cannot be read: {why}.") from error
 
 
 def _write(data_dir: Path, symbol: str, timeframe: str, content: bytes, replace: bool) -> None:
@@ -165,7 +169,7 @@ def _write(data_dir: Path, symbol: str, timeframe: str, content: bytes, replace:
         else:
             (data_dir / name).hardlink_to(temporary)
     except FileExistsError as error:
-        raise _error(f"{name} was imported by someone else just now. Give --replace to use yours instead.") from error
+        raise unusable(f"{name} was imported by someone else just now. Give --replace to use yours instead.") from error
     except OSError as error:
         raise _unwritten(data_dir, error) from error
     finally:
@@ -181,8 +185,4 @@ def _unwritten(data_dir: Path, error: OSError) -> ResearchError:
 
 def _refused(path: Path, found: Findings) -> ResearchError:
     count = "1 problem" if found.total == 1 else f"{found.total} problems"
-    return _error("\n  ".join([f"{path.name} cannot be imported, it has {count}:", *found.words()]))
-
-
-def _error(message: str) -> ResearchError:
-    return ResearchError(ErrorCode.DATA_UNAVAILABLE, message)
+    return unusable("\n  ".join([f"{path.name} cannot be imported, it has {count}:", *found.words()]))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-_COLUMNS: Final = ("open", "high", "low", "close", "volume")
+COLUMNS: Final = ("open", "high", "low", "close", "volume")
 _KEY: Final = b"bars"
 _ROWS_A_GROUP: Final = 1_000_000
 
@@ -23,7 +23,7 @@ class NotKept(Exception):
 def hash_of(frame: pd.DataFrame) -> str:
     """The SHA-256 of the times, int64 ns, and then each column of float64, little-endian: whatever file they lie in."""
     digest = hashlib.sha256(pd.DatetimeIndex(frame.index).as_unit("ns").asi8.astype("<i8").tobytes())
-    for name in _COLUMNS:
+    for name in COLUMNS:
         digest.update(np.ascontiguousarray(frame[name].to_numpy(dtype="<f8")).tobytes())
     return digest.hexdigest()
 
@@ -34,8 +34,8 @@ def packed(frame: pd.DataFrame, description: bytes) -> bytes:
     import pyarrow.parquet as pq
 
     moments = pa.array(pd.DatetimeIndex(frame.index).as_unit("ns").asi8).cast(pa.timestamp("ns", "UTC"))
-    columns = [moments, *(pa.array(frame[name].to_numpy(dtype=np.float64)) for name in _COLUMNS)]
-    table = pa.table(columns, names=["timestamp", *_COLUMNS]).replace_schema_metadata({_KEY: description})
+    columns = [moments, *(pa.array(frame[name].to_numpy(dtype=np.float64)) for name in COLUMNS)]
+    table = pa.table(columns, names=["timestamp", *COLUMNS]).replace_schema_metadata({_KEY: description})
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd", row_group_size=_ROWS_A_GROUP, use_dictionary=["volume"])
     return out.getvalue()
@@ -64,9 +64,9 @@ def frame_in(path: Path, bars: int) -> pd.DataFrame:
         file = pq.ParquetFile(io.BytesIO(path.read_bytes()))
         if file.metadata.num_rows != bars:
             raise NotKept
-        table = file.read(columns=["timestamp", *_COLUMNS], use_threads=False)
+        table = file.read(columns=["timestamp", *COLUMNS], use_threads=False)
         moments = table.column("timestamp").cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
-        values = {name: table.column(name).cast(pa.float64()).to_numpy() for name in _COLUMNS}
+        values = {name: table.column(name).cast(pa.float64()).to_numpy() for name in COLUMNS}
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
         raise NotKept from error
     if len(moments) != bars:

@@ -1,4 +1,4 @@
-"""Parquet: a user's file as a table of bars, and a set of bars as a file of our own."""
+"""A user's Parquet file as a table of bars: untrusted, and bounded before it is unpacked."""
 
 import io
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from domain.errors import ErrorCode, ResearchError
-from engine.bars import COLUMNS, MAX_ROWS
-from engine.bars_checks import MIN_BARS, Findings
+from domain.errors import ResearchError
+from engine.bars import MAX_ROWS
+from engine.bars_checks import MIN_BARS, Findings, unusable
 from engine.bars_columns import TIMESTAMP, find_columns, says_utc
+from engine.bars_kept import COLUMNS
 from engine.bars_times import localised, times_of_numbers, times_of_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def read_parquet(
     except ResearchError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, MemoryError) as error:
-        raise _error(f"{name} cannot be imported: it is Parquet that cannot be read. Write it anew.") from error
+        raise unusable(f"{name} cannot be imported: it is Parquet that cannot be read. Write it anew.") from error
     if "volume" not in places:
         found.remarks.append("there is no volume: it is taken as 0")
     bars = pd.DataFrame({column: np.zeros(table.num_rows) for column in COLUMNS})
@@ -62,14 +63,14 @@ def read_parquet(
 
 def _check_size(metadata: "pq.FileMetaData", name: str) -> None:
     if metadata.num_rows > MAX_ROWS:
-        raise _error(f"{name} cannot be imported: it has more than {MAX_ROWS:,} rows. Split it by date.")
+        raise unusable(f"{name} cannot be imported: it has more than {MAX_ROWS:,} rows. Split it by date.")
     if metadata.num_rows < MIN_BARS:
-        raise _error(
+        raise unusable(
             f"{name} cannot be imported: {metadata.num_rows} bars are too few; at least {MIN_BARS} are needed."
         )
     unpacked = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     if metadata.num_columns > _MOST_COLUMNS or unpacked > _MOST_UNPACKED:
-        raise _error(f"{name} cannot be imported: it is too large unpacked. Keep the six columns of bars alone.")
+        raise unusable(f"{name} cannot be imported: it is too large unpacked. Keep the six columns of bars alone.")
 
 
 def _is_text(kind: "pa.DataType") -> bool:
@@ -83,11 +84,11 @@ def _numbers(column: "pa.ChunkedArray", name: str, file: str, found: Findings) -
 
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        raise _error(f"{file} cannot be imported: its column {name} holds {str(kind)[:40]} and no numbers.")
+        raise unusable(f"{file} cannot be imported: its column {name} holds {str(kind)[:40]} and no numbers.")
     try:
         cast = column.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
-        raise _error(f"{file} cannot be imported: the {str(kind)[:40]} of its column {name} is no number.") from error
+        raise unusable(f"{file} cannot be imported: the {str(kind)[:40]} of its column {name} is no number.") from error
     values = np.array(cast.to_numpy(), dtype=np.float64)
     missing = np.array(column.is_null().to_numpy(), dtype=np.bool_)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -122,9 +123,9 @@ def _times(
             times = times.mask(parts[0].is_null().to_numpy())
             return times if kinds[0].tz else _naive(times, timeframe, zone, found)
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise _error(f"{file} cannot be imported: its times lie outside of the years 1678 to 2261.") from error
+        raise unusable(f"{file} cannot be imported: its times lie outside of the years 1678 to 2261.") from error
     held = " and ".join(str(kind)[:40] for kind in kinds)
-    raise _error(
+    raise unusable(
         f"{file} cannot be imported: its times are {held}. Timestamps, dates, text in ISO 8601, or whole numbers since "
         "1970 are read; --columns timestamp=NAME names another column."
     )
@@ -153,10 +154,6 @@ def _texts(column: "pa.ChunkedArray", file: str) -> pd.Series:
 
     for chunk in column.chunks:
         if any(len(word) > _LONGEST_TIME for word in chunk.dictionary.to_pylist() if word is not None):
-            raise _error(f"{file} cannot be imported: its column of times holds long text, which is no time.")
+            raise unusable(f"{file} cannot be imported: its column of times holds long text, which is no time.")
     cells = pd.Series(column.cast(pa.string()).fill_null("").to_pandas(), dtype="str")
     return cells.str.strip()
-
-
-def _error(message: str) -> ResearchError:
-    return ResearchError(ErrorCode.DATA_UNAVAILABLE, message)

@@ -142,19 +142,16 @@ def _rows_of(strategy: Strategy, bars: pd.DataFrame, split: Split) -> _OfSymbol:
     matrix = scaled(strategy, raw, scalers)
     usable = whole_windows(matrix, sequence_length(strategy))
     features = np.where(np.isfinite(matrix), matrix, 0.0).astype(np.float32)
+    labels = strategy.training.labels
 
     def rows(part: slice, zone: slice) -> PartRows:
         # Labels go on into the embargo; no row lies there.
-        targets, weights = (found[: part.stop - part.start] for found in _labels(strategy, bars.iloc[zone]))
+        targets, weights = (found[: part.stop - part.start] for found in labels_and_weights(labels, bars.iloc[zone]))
         chosen = usable[part] & np.isfinite(targets)
         ends = np.arange(part.start, part.stop, dtype=np.int32)
         return PartRows(features, ends, targets, weights.astype(np.float32)).only(chosen)
 
     return _OfSymbol(rows(split.train, split.train_zone), rows(split.validation, split.validation_zone), scalers)
-
-
-def _labels(strategy: Strategy, zone: pd.DataFrame) -> tuple[Targets, NDArray[np.float64]]:
-    return labels_and_weights(strategy.training.labels, zone)
 
 
 def sequence_length(strategy: Strategy) -> int:

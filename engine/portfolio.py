@@ -53,17 +53,17 @@ class Portfolio:
         """The moments at which some symbol opens."""
         return reduce(pd.DatetimeIndex.union, [pd.DatetimeIndex(share.opens.index) for share in self.shares])
 
-    @property
+    @cached_property
     def equity(self) -> NDArray[np.float64]:
         """After costs."""
         return self._mean(lambda share: share.net.equity, 1.0)
 
-    @property
+    @cached_property
     def equity_gross(self) -> NDArray[np.float64]:
         """Without costs."""
         return self._mean(lambda share: share.gross.equity, 1.0)
 
-    @property
+    @cached_property
     def buy_and_hold(self) -> NDArray[np.float64]:
         """What each share would be worth in its symbol from the first open on, without costs."""
         return self._mean(lambda share: share.opens.to_numpy(dtype=np.float64) / share.opens.iloc[0], 1.0)

@@ -184,7 +184,7 @@ async def test_a_job_that_waits_for_imports_can_be_cancelled_at_once(tmp_path: P
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await waiting
+            await asyncio.wait_for(waiting, 60)  # the imports never end
 
 
 async def test_a_cancelled_job_is_dead_within_a_second_writes_no_more_and_is_no_warning(
