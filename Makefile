@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs chaos histories screenshots lock clean
+.PHONY: demo test check bench docs chaos histories screenshots lock clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m client.demo
@@ -19,6 +19,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+
+# Measures everything beside its peers, which takes its time, and writes docs/benchmarks.md.
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks
 
 # Writes the pages of docs/ that are made from the code: docs/commands.md and docs/settings.md.
 docs: $(VENV)/installed
