@@ -1,7 +1,7 @@
 """All benchmarks, each in a process of its own, one after the other; then docs/benchmarks.md from what they found.
 
-Run it by `make bench`, or `python -m benchmarks [--quick] [NAME ...]`. With names only those are run, and the page keeps
-the others' figures as they are. The figures themselves lie in benchmarks/measured.json. --quick shows only that
+Run it by `make bench`, or `python -m benchmarks [--quick] [NAME ...]`. With names only those are run, and the page
+keeps the others' figures as they are. The figures themselves lie in benchmarks/measured.json. --quick shows only that
 everything runs, and writes nothing.
 """
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 from rich.console import Console
@@ -75,9 +75,14 @@ class Section(Frozen):
     groups: tuple[Group, ...]
 
 
-def command(
-    name: str, doc: str, packages: Sequence[str], measured: Callable[[bool], Sequence[Group]]
-) -> Callable[[Sequence[str] | None], int]:
+class Command(Protocol):
+    """A benchmark's `main`."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """The exit code."""
+
+
+def command(name: str, doc: str, packages: Sequence[str], measured: Callable[[bool], Sequence[Group]]) -> Command:
     """A benchmark's command: measures (quick or in full), prints, and writes a `Section` to `--json FILE`.
 
     packages: those whose versions are told.

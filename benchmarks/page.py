@@ -6,9 +6,10 @@ from benchmarks.figures import Group, Row, Section, ratio_text
 
 HEAD = """# Benchmarks
 
-Written by `make bench`. Ratios of medians in one run, both sides in turn, on the machine that is named: run it on yours, beside
-nothing else that wants the processors. `python -m benchmarks NAME` measures one section anew; `--quick` shows only that all of it runs.
-A goal was set before it was measured, and one that is missed says so, with the reason and what was tried.
+Written by `make bench`. Ratios of medians in one run, both sides in turn, on the machine that is named: run it on
+yours, beside nothing else that wants the processors. `python -m benchmarks NAME` measures one section anew; `--quick`
+shows only that all of it runs. A goal was set before it was measured, and one that is missed says so, with the reason
+and what was tried.
 """
 
 
@@ -26,8 +27,8 @@ def _section(section: Section) -> list[str]:
         "",
         f"## {section.name.capitalize()}",
         "",
-        f"`python -m benchmarks.{section.name}`, {section.minutes:.1f} minutes; {section.at:%d %B %Y}; {section.machine}; "
-        f"{versions}; load {section.load[0]:.1f} before and {section.load[1]:.1f} after.",
+        f"`python -m benchmarks.{section.name}`, {section.minutes:.1f} minutes; {section.at:%d %B %Y}; "
+        f"{section.machine}; {versions}; load {section.load[0]:.1f} before and {section.load[1]:.1f} after.",
     ]
     for group in section.groups:
         lines += ["", f"### {group.title}", "", *_table(group)]
