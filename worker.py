@@ -17,7 +17,6 @@ from opentelemetry.trace import TracerProvider
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.assess import AssessActivity
 from activities.backtest import BacktestActivity
@@ -26,6 +25,7 @@ from activities.control import ControlActivities
 from activities.design import DesignActivity
 from activities.engine_job import Remote
 from activities.heartbeat import INTERVAL
+from activities.messages import MessageActivities
 from activities.record import RecordActivities, Witness
 from activities.train import TrainActivity
 from activities.withdraw import WithdrawActivity
@@ -73,8 +73,6 @@ itself when it has no free worker; but each of them polls and beats."""
 WITHDRAWALS = 10
 """How many operations one worker ends at a time."""
 
-PASSED_THROUGH = ("domain", "engine.interface", "pydantic", "pydantic_core", "annotated_types", "workflows")
-
 log = logging.getLogger("worker")
 
 Activity = Callable[..., Awaitable[object]]
@@ -91,13 +89,13 @@ class Role(StrEnum):
 def orchestrator(
     client: Client, task_queue: str, activities: Sequence[Activity], interceptors: Sequence[Interceptor] = ()
 ) -> Worker:
-    """The worker of workflows and of all activities but the engine's."""
+    """The worker of workflows, of what carries their messages, and of these activities."""
+    messages = MessageActivities(client)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
-        activities=activities,
-        workflow_runner=workflow_runner(),
+        activities=[*activities, messages.deliver_close, messages.deliver_reply],
         interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
@@ -181,11 +179,6 @@ def claude_at(
     from claude.call import PATIENCE, Claude  # with an SDK that takes longer to import than all the rest
 
     return Claude(key, settings.anthropic_base_url, patience or PATIENCE, traces)
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox of workflow code; what is pure passes through it, so that it is loaded once."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
 def places(settings: Settings) -> Places:

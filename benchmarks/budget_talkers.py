@@ -10,11 +10,10 @@ from typing import Final
 
 from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import CallUsage
-    from domain.envelope import Envelope, ask_to_open
-    from domain.ledger import Closed, Granted
-    from domain.results import Frozen
+from domain.cycle import CallUsage
+from domain.envelope import Envelope, ask_to_open
+from domain.ledger import Closed, Granted
+from domain.results import Frozen
 
 CALLS: Final = 4
 """Recorded calls of one envelope."""
@@ -45,7 +44,7 @@ class Spoken(Frozen):
     waits: tuple[float, ...]
 
 
-@workflow.defn
+@workflow.defn(sandboxed=False)
 class LedgerTalker:
     """Opens, records its calls and closes, as a cycle does."""
 
@@ -88,7 +87,7 @@ class LedgerTalker:
         self._closed = message
 
 
-@workflow.defn
+@workflow.defn(sandboxed=False)
 class BareTalker:
     """Sends as many signals and waits at the same points; nothing is computed."""
 
@@ -123,9 +122,7 @@ class BareTalker:
 
 @workflow.defn(sandboxed=False)
 class BareAnswerer:
-    """Answers each `ask` with a signal, and hears each `tell`, until it is terminated. Without the sandbox, as the
-    ledger.
-    """
+    """Answers each `ask` with a signal, and hears each `tell`, until it is terminated."""
 
     @workflow.run
     async def run(self) -> None:

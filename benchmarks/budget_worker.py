@@ -1,11 +1,10 @@
 """A worker process for the benchmark of the ledger: run as `python -m benchmarks.budget_worker ADDRESS TASK_QUEUE`.
 
-It runs workflows as production does (worker.py: the same sandbox, the same sticky queue), says READY on its standard
+It runs workflows as production does (worker.py: the same sticky queue), says READY on its standard
 output when it polls, and works until it is ended.
 """
 
 import asyncio
-import dataclasses
 import sys
 
 from temporalio.client import Client
@@ -13,8 +12,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.budget import BudgetActivities
+from activities.messages import MessageActivities
 from benchmarks.budget_talkers import BareAnswerer, BareTalker, LedgerTalker
-from worker import STICKY_TIMEOUT, workflow_runner
+from worker import STICKY_TIMEOUT
 from workflows.budget import BudgetWorkflow
 
 READY = b"ready\n"
@@ -24,16 +24,11 @@ async def work(address: str, task_queue: str) -> None:
     """Serve the task queue for ever."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     activities = BudgetActivities(client)
-    runner = workflow_runner()
     worker = Worker(
         client,
         task_queue=task_queue,
         workflows=[BudgetWorkflow, LedgerTalker, BareTalker, BareAnswerer],
-        activities=[activities.ensure_budget, activities.describe_holders],
-        # The talkers pass through as the ledger does in production: none of them is imported anew for each run.
-        workflow_runner=dataclasses.replace(
-            runner, restrictions=runner.restrictions.with_passthrough_modules("benchmarks")
-        ),
+        activities=[activities.ensure_budget, activities.describe_holders, MessageActivities(client).deliver_reply],
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
     async with worker:

@@ -21,7 +21,6 @@ from client.exits import CommandError, ExitCode, usage
 from domain.cycle import CYCLE_WORKFLOW
 from domain.results import Frozen
 from observability.logging import runtime
-from worker import workflow_runner
 from workflows.research_cycle import ResearchCycleWorkflow
 
 PATIENCE = 120.0
@@ -75,7 +74,6 @@ async def replay(history: WorkflowHistory) -> Replayed:
     replayer = Replayer(
         workflows=[ResearchCycleWorkflow],
         data_converter=pydantic_data_converter,
-        workflow_runner=workflow_runner(),
         runtime=runtime(),
     )
     with _quiet():

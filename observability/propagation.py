@@ -95,6 +95,13 @@ class _Scheduling(worker.WorkflowOutboundInterceptor):
         headers = {**input.headers, HEADER: _json(header), ATTEMPT_HEADER: _json(str(made).encode())}
         return super().start_activity(dataclasses.replace(input, headers=headers))
 
+    def start_local_activity(self, input: worker.StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
+        header: bytes | None = getattr(workflow.instance(), "trace_header", None)
+        if header is None:
+            return super().start_local_activity(input)
+        headers = {**input.headers, HEADER: _json(header)}
+        return super().start_local_activity(dataclasses.replace(input, headers=headers))
+
 
 class _Activities(worker.ActivityInboundInterceptor):
     def __init__(self, next: worker.ActivityInboundInterceptor, sampler: Sampler | None) -> None:

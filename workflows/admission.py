@@ -14,25 +14,24 @@ from decimal import Decimal
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import Admission, AdmissionState
-    from domain.envelope import Envelope, ask_to_open
-    from domain.errors import ErrorCode
-    from domain.ledger import (
-        Close,
-        Closed,
-        EnsureBudget,
-        Granted,
-        Limits,
-        Open,
-        Queued,
-        Record,
-        Refused,
-        TopUp,
-        budget_workflow_id,
-    )
-    from workflows.failures import CycleFailed, call
-    from workflows.policies import ActivityPolicy
+from domain.cycle import Admission, AdmissionState
+from domain.envelope import Envelope, ask_to_open
+from domain.errors import ErrorCode
+from domain.ledger import (
+    Close,
+    Closed,
+    EnsureBudget,
+    Granted,
+    Limits,
+    Open,
+    Queued,
+    Record,
+    Refused,
+    TopUp,
+    budget_workflow_id,
+)
+from workflows.failures import CycleFailed, call, nearby
+from workflows.policies import ActivityPolicy
 
 RESEND_AFTER = timedelta(seconds=60)
 """After this long without any answer a message is sent again; the ledger answers a repeated one as the first."""
@@ -214,13 +213,23 @@ class LedgerLink:
         while self._outbox:
             signal, message = self._outbox[0]
             try:
-                await ledger.signal(signal, message)
+                if not (isinstance(message, Close) and await self._carried(message)):
+                    await ledger.signal(signal, message)
             except FailureError:
                 await self._ensure_ledger()
             else:
                 self.unreachable, self._failures, self._heard = None, 0, True
                 if self._outbox:  # empty where the cycle gave up meanwhile
                     self._outbox.popleft()
+
+    async def _carried(self, close: Close) -> bool:
+        """Whether the worker has brought the close to the ledger. Of the other messages the history keeps the signal
+        that the cycle sent: by these it is told afterwards what a cycle asked for and spent.
+        """
+        try:
+            return await nearby("deliver_close", [self._ensure.scope, close], bool, "tell the budget ledger")
+        except FailureError:
+            return False
 
     async def _ensure_ledger(self) -> None:
         """No ledger runs. A first one is started; in place of one that was ended only a person may start another."""

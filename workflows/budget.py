@@ -12,6 +12,7 @@ what was granted after the point of the reset.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -19,28 +20,28 @@ from datetime import date
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
-with workflow.unsafe.imports_passed_through():
-    from domain.ledger import (
-        BUDGET_WORKFLOW,
-        BudgetInput,
-        BudgetStatus,
-        Close,
-        DayEntries,
-        DaySummary,
-        EnsureBudget,
-        Ledger,
-        LedgerState,
-        LimitsChange,
-        Open,
-        Record,
-        Reply,
-        RunReport,
-        TopUp,
-        Waiting,
-        budget_workflow_id,
-        next_reset,
-    )
-    from workflows.policies import SWEEP
+from domain.ledger import (
+    BUDGET_WORKFLOW,
+    BudgetInput,
+    BudgetStatus,
+    Close,
+    DayEntries,
+    DaySummary,
+    EnsureBudget,
+    Ledger,
+    LedgerState,
+    LimitsChange,
+    Open,
+    Record,
+    Reply,
+    RunReport,
+    TopUp,
+    Waiting,
+    budget_workflow_id,
+    next_reset,
+)
+from workflows.failures import nearby
+from workflows.policies import SWEEP
 
 __all__ = ["MAX_IN_FLIGHT", "BudgetInput", "BudgetWorkflow", "EnsureBudget", "budget_workflow_id"]
 
@@ -56,8 +57,6 @@ MAX_REASON = 500
 """Characters of a pause's reason."""
 
 
-# The sandbox would guard nothing here, since all that this module imports passes through it (worker.py), and it would
-# make every message and every replay half as dear again.
 @workflow.defn(name=BUDGET_WORKFLOW, sandboxed=False)
 class BudgetWorkflow:
     """The ledger of one budget scope."""
@@ -188,9 +187,8 @@ class BudgetWorkflow:
 
     async def _deliver(self, reply: Reply) -> None:
         task = asyncio.current_task()
-        cycle = workflow.get_external_workflow_handle(reply.cycle_id, run_id=reply.run_id)
         try:
-            await cycle.signal(reply.kind, reply)
+            await self._send(reply)
         except FailureError as error:
             # A receipt that comes too late, or twice, is nobody's loss. Of any other reply the run may have ended.
             if reply.kind != "closed":
@@ -198,6 +196,14 @@ class BudgetWorkflow:
                 self._ledger.reply_failed(reply.run_id)
         self._in_flight = {other for other in self._in_flight if other is not task}
         self._news = True
+
+    async def _send(self, reply: Reply) -> None:
+        """By the worker, or where that fails by this workflow, which tries for as long as there is such a run."""
+        carried = False
+        with contextlib.suppress(FailureError):
+            carried = await nearby("deliver_reply", [reply], bool, f"{reply.kind} to {reply.cycle_id}")
+        if not carried:
+            await workflow.get_external_workflow_handle(reply.cycle_id, run_id=reply.run_id).signal(reply.kind, reply)
 
     async def _sweep_once(self) -> None:
         runs = self._ledger.begin_sweep()

@@ -15,14 +15,13 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-with workflow.unsafe.imports_passed_through():
-    from domain.ceilings import MAX_TURNS
-    from domain.errors import COSTS_NOTHING, ErrorCode
-    from domain.results import Frozen
-    from domain.turns import Answer, FundedTurn, Message
-    from workflows.failures import CycleFailed, failure_of
-    from workflows.funds import Funds
-    from workflows.policies import ActivityPolicy
+from domain.ceilings import MAX_TURNS
+from domain.errors import COSTS_NOTHING, ErrorCode
+from domain.results import Frozen
+from domain.turns import Answer, FundedTurn, Message
+from workflows.failures import CycleFailed, failure_of
+from workflows.funds import Funds
+from workflows.policies import ActivityPolicy
 
 _LOST = frozenset({ErrorCode.ANSWER_LOST, ErrorCode.ANTHROPIC_TIMEOUT})
 """What a newly funded attempt may mend."""

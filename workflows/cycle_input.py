@@ -1,16 +1,14 @@
 """What a cycle's workflow is started with."""
 
 from pydantic import Field
-from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from domain.ceilings import TurnBounds
-    from domain.cycle import CycleRequest
-    from domain.ledger import Limits
-    from domain.pricing import Price
-    from domain.results import Frozen
-    from engine.interface import CostOverride
-    from workflows.policies import Policies
+from domain.ceilings import TurnBounds
+from domain.cycle import CycleRequest
+from domain.ledger import Limits
+from domain.pricing import Price
+from domain.results import Frozen
+from engine.interface import CostOverride
+from workflows.policies import Policies
 
 
 class CycleInput(Frozen):

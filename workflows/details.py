@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import CycleStatus, Outcome, Phase, overall_progress
-    from domain.gates import Check, GateResult
-    from domain.results import Assessment, BacktestResult, Interval, TrainingResult
+from domain.cycle import CycleStatus, Outcome, Phase, overall_progress
+from domain.gates import Check, GateResult
+from domain.results import Assessment, BacktestResult, Interval, TrainingResult
 
 MAX_POINT = 300
 """Characters shown of one strength or weakness: whoever wrote them, the page stays short."""

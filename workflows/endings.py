@@ -2,14 +2,12 @@
 
 from typing import NamedTuple
 
-from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import MAX_REASON, Failure, Outcome, Phase
-    from domain.errors import ErrorCode
-    from workflows.failures import CycleFailed
-    from workflows.jobs import LeftRunning
+from domain.cycle import MAX_REASON, Failure, Outcome, Phase
+from domain.errors import ErrorCode
+from workflows.failures import CycleFailed
+from workflows.jobs import LeftRunning
 
 
 class Stop(Exception):

@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-with workflow.unsafe.imports_passed_through():
-    from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode
-    from workflows.policies import ActivityPolicy
+from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode
+from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
 
@@ -24,6 +24,9 @@ _SILENT = {
 }
 """What it means when an activity was never heard of again: a model may have been called, an engine was not there."""
 
+
+NEARBY = timedelta(seconds=2)
+"""For one attempt within the workflow's own task, which has 10 s."""
 
 _DEFECT = (
     "Look into the log of the worker that ran it (is it of this version?), and start the cycle again; if it stays, "
@@ -66,6 +69,37 @@ async def call(
                 continue
             raise failure_of(error, activity) from error
         return result
+
+
+async def call_nearby(
+    activity: str, argument: object, result_type: type[R], policy: ActivityPolicy, summary: str | None = None
+) -> R:
+    """As `call`, for what takes a moment and may be done twice: see `nearby`. What doesn't succeed there at once
+    becomes an activity like any other, that people see waiting and failing. Raises CycleFailed, or the cancel as it
+    came.
+    """
+    try:
+        return await nearby(activity, [argument], result_type, summary)
+    except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
+    return await call(activity, argument, result_type, policy, summary=summary)
+
+
+async def nearby(activity: str, arguments: Sequence[object], result_type: type[R], summary: str | None = None) -> R:
+    """One attempt within the workflow's own task, by the worker that has it: the server has no part in it. It is made
+    again where that worker dies. Raises FailureError: a local activity's own error, without the ActivityError
+    around it that others have.
+    """
+    result: R = await workflow.execute_local_activity(
+        activity,
+        args=arguments,
+        result_type=result_type,
+        schedule_to_close_timeout=NEARBY,
+        retry_policy=RetryPolicy(maximum_attempts=1),
+        summary=summary,
+    )
+    return result
 
 
 async def undisturbed(work: Coroutine[None, None, None]) -> None:

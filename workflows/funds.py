@@ -10,16 +10,15 @@ from decimal import Decimal
 
 from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from domain.ceilings import INPUT_MARGIN, TurnFunds, grown, next_turn
-    from domain.cycle import Admission, AdmissionState, DesignerKind, OnBudgetExhausted, PhaseUsage
-    from domain.envelope import Envelope, Ticket
-    from domain.errors import ErrorCode
-    from domain.ledger import Refusal
-    from domain.turns import Answer, FundedTurn, next_prompt
-    from workflows.admission import LedgerLink
-    from workflows.cycle_input import CycleInput
-    from workflows.failures import CycleFailed
+from domain.ceilings import INPUT_MARGIN, TurnFunds, grown, next_turn
+from domain.cycle import Admission, AdmissionState, DesignerKind, OnBudgetExhausted, PhaseUsage
+from domain.envelope import Envelope, Ticket
+from domain.errors import ErrorCode
+from domain.ledger import Refusal
+from domain.turns import Answer, FundedTurn, next_prompt
+from workflows.admission import LedgerLink
+from workflows.cycle_input import CycleInput
+from workflows.failures import CycleFailed
 
 ASK_AGAIN = timedelta(minutes=1)
 """A cycle that waits, and was refused a place in the queue, asks for one again after so long."""

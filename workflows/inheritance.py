@@ -1,12 +1,9 @@
 """What a cycle takes over that is a fork of an earlier one."""
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import Fork
-    from domain.forking import Inherited
-    from workflows.failures import call
-    from workflows.policies import ActivityPolicy
+from domain.cycle import Fork
+from domain.forking import Inherited
+from workflows.failures import call
+from workflows.policies import ActivityPolicy
 
 
 async def inherited(fork: Fork | None, policy: ActivityPolicy) -> Inherited:

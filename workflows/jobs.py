@@ -14,12 +14,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-with workflow.unsafe.imports_passed_through():
-    from domain.errors import HANDED_OVER, LEFT_RUNNING
-    from engine.handover import Handover
-    from engine.interface import Operation
-    from workflows.failures import CycleFailed, cut_by_reset, failure_of, undisturbed
-    from workflows.policies import ActivityPolicy
+from domain.errors import HANDED_OVER, LEFT_RUNNING
+from engine.handover import Handover
+from engine.interface import Operation
+from workflows.failures import CycleFailed, cut_by_reset, failure_of, undisturbed
+from workflows.policies import ActivityPolicy
 
 R = TypeVar("R")
 H = TypeVar("H", bound=Handover)

@@ -1,7 +1,7 @@
 """The story of one research cycle: admit, design, train, gate, backtest, gate, assess, record."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -9,43 +9,42 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
-with workflow.unsafe.imports_passed_through():
-    from domain.cycle import (
-        CYCLE_WORKFLOW,
-        MAX_REASON,
-        Admission,
-        AdmissionState,
-        CycleResult,
-        CycleStatus,
-        Outcome,
-        Phase,
-        PhaseTiming,
-        StrategyRef,
-        folder_name,
-    )
-    from domain.gates import GateResult, backtest_gate, training_gate
-    from domain.ledger import Closed, Granted, Queued, Refused, RunRef
-    from domain.results import BacktestResult, Frozen, TrainingResult
-    from domain.trace import HEADER, Trace
-    from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
-    from engine.handover import BacktestWork, Handover, TrainWork
-    from workflows import search_attributes
-    from workflows.admission import LedgerLink
-    from workflows.conversation import converse
-    from workflows.cycle_input import CycleInput
-    from workflows.details import current_details
-    from workflows.endings import Ending, Stop
-    from workflows.failures import CycleFailed, call, undisturbed
-    from workflows.funds import Funds
-    from workflows.inheritance import inherited
-    from workflows.jobs import LeftRunning, finished
-    from workflows.policies import ActivityPolicy
+from domain.cycle import (
+    CYCLE_WORKFLOW,
+    MAX_REASON,
+    Admission,
+    AdmissionState,
+    CycleResult,
+    CycleStatus,
+    Outcome,
+    Phase,
+    PhaseTiming,
+    StrategyRef,
+    folder_name,
+)
+from domain.gates import GateResult, backtest_gate, training_gate
+from domain.ledger import Closed, Granted, Queued, Refused, RunRef
+from domain.results import BacktestResult, Frozen, TrainingResult
+from domain.trace import HEADER, Trace
+from domain.turns import Answer, AssessAnswer, AssessTurn, DesignAnswer, DesignTurn, FundedTurn
+from engine.handover import BacktestWork, Handover, TrainWork
+from workflows import search_attributes
+from workflows.admission import LedgerLink
+from workflows.conversation import converse
+from workflows.cycle_input import CycleInput
+from workflows.details import current_details
+from workflows.endings import Ending, Stop
+from workflows.failures import CycleFailed, call_nearby, undisturbed
+from workflows.funds import Funds
+from workflows.inheritance import inherited
+from workflows.jobs import LeftRunning, finished
+from workflows.policies import ActivityPolicy
 
 A = TypeVar("A", bound=Answer)
 R = TypeVar("R")
 
 
-@workflow.defn(name=CYCLE_WORKFLOW)
+@workflow.defn(name=CYCLE_WORKFLOW, sandboxed=False)
 class ResearchCycleWorkflow:
     """One cycle. Its id is the cycle's id."""
 
@@ -99,10 +98,11 @@ class ResearchCycleWorkflow:
 
     async def _research(self) -> None:
         request = self._status.request
-        self._index(
-            search_attributes.SYMBOL.value_set(request.symbol), search_attributes.TIMEFRAME.value_set(request.timeframe)
+        self._enter(
+            Phase.QUEUED,
+            search_attributes.SYMBOL.value_set(request.symbol),
+            search_attributes.TIMEFRAME.value_set(request.timeframe),
         )
-        self._enter(Phase.QUEUED)
         admission = await self._funds.open(wait=request.queue)
         if admission.state is AdmissionState.REFUSED:
             raise Stop(Outcome.REFUSED, admission.reason)
@@ -110,17 +110,15 @@ class ResearchCycleWorkflow:
         taken = await inherited(request.fork, self._start.policies.record)
         if request.fork:
             self._set(hypothesis=taken.hypothesis, memory_snapshot=taken.memory_snapshot)
-        self._enter(Phase.TRAINING)
+        self._enter(Phase.TRAINING, search_attributes.STRATEGY_NAME.value_set(self._strategy().name))
         training = taken.training or await self._train()
         self._set(training=training)
         self._pass(training_gate(training, request.thresholds))
         self._enter(Phase.BACKTESTING)
         backtest = taken.backtest or await self._backtest(training)
         self._set(backtest=backtest)
-        if found := search_attributes.sharpe(backtest.sharpe_ratio):
-            self._index(*found)
         self._pass(backtest_gate(backtest, request.thresholds))
-        await self._assess()
+        await self._assess(search_attributes.sharpe(backtest.sharpe_ratio))
 
     async def _design(self) -> None:
         self._enter(Phase.DESIGNING)
@@ -137,8 +135,6 @@ class ResearchCycleWorkflow:
                 f"for {request.symbol} {request.timeframe}",
             )
             self._set(strategy=answer.strategy, hypothesis=answer.hypothesis, memory_snapshot=answer.memory_snapshot)
-        if self._status.strategy:
-            self._index(search_attributes.STRATEGY_NAME.value_set(self._status.strategy.name))
 
     async def _train(self) -> TrainingResult:
         job = TrainWork(
@@ -152,7 +148,7 @@ class ResearchCycleWorkflow:
 
     async def _backtest(self, training: TrainingResult) -> BacktestResult:
         bars = f"{self._start.request.symbol} {self._start.request.timeframe}"
-        earlier = await call(
+        earlier = await call_nearby(
             "count_trials", self._start.request, int, self._start.policies.record, summary=f"earlier trials of {bars}"
         )
         job = BacktestWork(
@@ -170,8 +166,8 @@ class ResearchCycleWorkflow:
         )
         return await self._engine("backtest", job, BacktestResult, self._start.policies.backtest)
 
-    async def _assess(self) -> None:
-        self._enter(Phase.ASSESSING)
+    async def _assess(self, found: Sequence[SearchAttributeUpdate[float]]) -> None:
+        self._enter(Phase.ASSESSING, *found)
         answer = await self._converse(
             "assess",
             lambda funded: AssessTurn(status=self._status, **dict(funded)),
@@ -181,8 +177,6 @@ class ResearchCycleWorkflow:
             self._strategy().name,
         )
         self._set(assessment=answer.assessment)
-        if answer.assessment:
-            self._index(search_attributes.VERDICT.value_set(answer.assessment.verdict.value))
 
     async def _finish(self, ending: Ending) -> None:
         """Record the cycle and give the envelope back, however long that has to be tried."""
@@ -196,25 +190,20 @@ class ResearchCycleWorkflow:
             **self._funds.spent,
             ended_at=workflow.now(),
         )
-        self._index(
-            search_attributes.PHASE.value_set(Phase.DONE.value),
-            search_attributes.OUTCOME.value_set(ending.outcome.value),
-            search_attributes.TOKENS_USED.value_set(self._status.tokens),
-        )
         if ending.outcome is Outcome.CANCELLED:
             workflow.upsert_memo({"cancel_reason": ending.reason})
         self._ending = "its results to be recorded"
         try:
             last = self.status().model_copy(update={"waiting_for": None})
             kept = f"{ending.outcome.value}, into the store"
-            await call("record", last, bool, self._start.policies.record, summary=kept)
+            await call_nearby("record", last, bool, self._start.policies.record, summary=kept)
         except CycleFailed as error:
             self._set(**Ending.failed(Phase.DONE, error.code, error.message)._asdict())
-            self._index(search_attributes.OUTCOME.value_set(Outcome.FAILED.value))
         self._ending = "the budget ledger's receipt"
         await self._link.close(self._funds.envelope)
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._ending = None
+        workflow.upsert_search_attributes(search_attributes.of_ended(self._status))
 
     async def _converse(
         self,
@@ -283,12 +272,13 @@ class ResearchCycleWorkflow:
             raise AssertionError("the design has ended without a strategy")
         return self._status.strategy
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: Phase, *found: SearchAttributeUpdate[Any]) -> None:
+        """found: what is known by now and cycles are looked for by; one write of the server's for all of it."""
         self._go_on()
         self._end_phase()
         timing = PhaseTiming(phase=phase, started_at=workflow.now())
         self._set(phase=phase, timings=(*self._status.timings, timing))
-        self._index(search_attributes.PHASE.value_set(phase.value))
+        workflow.upsert_search_attributes([search_attributes.PHASE.value_set(phase.value), *found])
 
     def _go_on(self) -> None:
         """Unless the cycle was cancelled: a cancel that finds an activity just ending counts all the same."""
@@ -307,9 +297,6 @@ class ResearchCycleWorkflow:
 
     def _show(self) -> None:
         workflow.set_current_details(current_details(self.status()))
-
-    def _index(self, *updates: SearchAttributeUpdate[Any]) -> None:
-        workflow.upsert_search_attributes(updates)
 
     @property
     def trace_header(self) -> bytes:

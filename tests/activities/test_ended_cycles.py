@@ -82,8 +82,9 @@ async def test_what_an_activity_found_is_in_the_record_as_soon_as_it_is_in_the_h
     assert after.timings[-1].ended_at == after.ended_at
 
 
-async def test_a_cycle_that_was_about_to_record_itself_is_recorded_as_it_would_have_been() -> None:
-    events = history("completed")
+async def test_a_cycle_that_waited_to_record_itself_is_recorded_as_it_would_have_been() -> None:
+    """By the activity that it asked for when the store had not been there at once."""
+    events = history("recorded_late")
     own = next(
         event.activity_task_scheduled_event_attributes.input
         for event in events

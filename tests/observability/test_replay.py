@@ -15,7 +15,6 @@ from observability.metrics import Metrics
 from observability.propagation import Propagation
 from observability.tracing import tracing
 from observability.watching import Observer
-from worker import workflow_runner
 from workflows.research_cycle import ResearchCycleWorkflow
 
 from .otlp_receiver import Receiver
@@ -49,7 +48,6 @@ async def test_a_history_that_is_replayed_ten_times_changes_nothing(
             await Replayer(
                 workflows=[ResearchCycleWorkflow],
                 data_converter=pydantic_data_converter,
-                workflow_runner=workflow_runner(),
                 interceptors=[*observer.interceptors, Propagation(traces.keeps)],
             ).replay_workflow(history)
     finally:

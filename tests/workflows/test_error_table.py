@@ -156,6 +156,7 @@ HOUSE_ROWS = [
         ("the store", "could not be written", "Check the path"),
         None,
         outcome=Outcome.COMPLETED,
+        history="recorded_late",
     ),
     Row(
         "reset",

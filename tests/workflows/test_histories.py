@@ -7,7 +7,6 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from worker import workflow_runner
 from workflows.research_cycle import ResearchCycleWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -25,6 +24,5 @@ async def test_a_kept_history_replays(name: str) -> None:
     replayer = Replayer(
         workflows=[ResearchCycleWorkflow],
         data_converter=pydantic_data_converter,
-        workflow_runner=workflow_runner(),
     )
     await replayer.replay_workflow(history)

@@ -18,6 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker
 
 from activities.budget import BudgetActivities
+from activities.messages import MessageActivities
 from domain.cycle import CallUsage
 from domain.envelope import Envelope, ask_to_open
 from domain.ledger import (
@@ -328,7 +329,7 @@ def ledger_worker(client: Client, queue: str, interceptors: Sequence[Interceptor
         client,
         task_queue=queue,
         workflows=[BudgetWorkflow],
-        activities=[activities.ensure_budget, activities.describe_holders],
+        activities=[activities.ensure_budget, activities.describe_holders, MessageActivities(client).deliver_reply],
         interceptors=interceptors,
     )
 

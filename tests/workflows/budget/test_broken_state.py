@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.messages import MessageActivities
 from domain.ledger import BudgetInput, Ledger, LedgerState, Limits
 from workflows.budget import BudgetWorkflow
 
@@ -110,7 +111,11 @@ async def hand_over(temporal_env: WorkflowEnvironment) -> AsyncIterator[Callable
         return ledger
 
     async with Worker(
-        client, task_queue=queue, workflows=[Before, BudgetWorkflow], workflow_runner=UnsandboxedWorkflowRunner()
+        client,
+        task_queue=queue,
+        workflows=[Before, BudgetWorkflow],
+        activities=[MessageActivities(client).deliver_reply],
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield start
         for ledger in ledgers:
