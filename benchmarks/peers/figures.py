@@ -11,12 +11,12 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 
 class Plan(Frozen):
-    """How much of everything. patience: seconds after which runs that have not ended are no longer waited for."""
+    """How much of everything. patience: seconds after which no run is begun or, of many at once, waited for."""
 
     latency: int = Field(20, ge=1, description="runs in sequence")
     at_once: tuple[int, ...] = (50, 200)
     killed: int = Field(20, ge=1, description="runs that stand in their second step when their process is killed")
-    patience: float = Field(25.0, gt=0)
+    patience: float = Field(20.0, gt=0)
 
 
 QUICK = Plan(latency=2, at_once=(3,), killed=2)

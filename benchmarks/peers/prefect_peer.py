@@ -4,6 +4,7 @@ The server is Prefect's own, a process beside, on SQLite, with its settings as t
 """
 
 import asyncio
+import logging
 import os
 import socket
 import sqlite3
@@ -45,8 +46,27 @@ class Flows:
 
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[Flows]:
-    """There is nothing to open: the environment names the server."""
+    """There is nothing to open: the environment names the server. What it refuses is noted."""
+
+    requests = logging.getLogger("httpx")
+    requests.setLevel(logging.INFO)
+    requests.propagate = False
+    requests.addHandler(Refusals(home / "refusals"))
     yield Flows()
+
+
+class Refusals(logging.Handler):
+    """Keeps a line of each request that the server answered with 503."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, if it is one."""
+        if " 503 " in (line := record.getMessage()):
+            with self._file.open("a") as file:
+                file.write(f"{line}\n")
 
 
 @asynccontextmanager
@@ -115,9 +135,13 @@ def notes(home: Path) -> tuple[str, ...]:
     flows = _counted(home, "SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'")
     with closing(sqlite3.connect(f"file:{home / 'prefect.db'}?mode=ro", uri=True)) as connection:
         journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    refusals = home / "refusals"
+    refused = len(refusals.read_text().splitlines()) if refusals.exists() else 0
     return (
         f"Its server's SQLite has journal_mode {journal}, and synchronous normal by Prefect's code.",
         f"Results are persisted: {kept} files of results and of tasks' keys lie there for {flows} runs completed.",
+        f"Its server answered {refused} requests with 503, as it does where its SQLite is locked; the client then "
+        "waits about 2 s, 4 s, 8 s and so on before it asks again.",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -19,8 +20,8 @@ from benchmarks.peers.steps import STEPS, begun, charged
 
 ROOT = Path(__file__).parents[2]
 
-STARTING = 120.0
-"""Seconds that anything may take that is not measured."""
+PATIENCE = 300.0
+"""Seconds after which a process of a peer is taken for stuck."""
 
 
 def command(peer: Peer) -> int:
@@ -39,13 +40,10 @@ def command(peer: Peer) -> int:
 
 @dataclass(frozen=True)
 class Phase:
-    """Runs that were started together, or one after the other. seconds: until the last had ended, or patience had.
+    """Runs that were started together, or one after the other. seconds: until the last had ended, or patience had."""
 
-    cpu, bytes: of all that was measured, those that did not end included.
-    """
-
-    asked: int
     at_once: int
+    asked: int
     ended: tuple[Ended, ...]
     seconds: float
     cpu: float
@@ -75,8 +73,8 @@ async def figures(peer: Peer, plan: Plan, home: Path) -> PeerFigures:
     """All of it, in `home`, which is empty."""
     async with peer.served(home) as server:
         measured = Measured(peer, home, server, plan.patience)
-        sequence = await measured.phase(plan.latency, 1)
-        crowds = [await measured.phase(at_once, at_once) for at_once in plan.at_once]
+        sequence = await measured.phase("sequence", plan.latency)
+        crowds = [await measured.phase("crowd", at_once) for at_once in plan.at_once]
         phases = [sequence, *crowds]
         whole = [phase for phase in phases if phase.whole] or [sequence]
         runs = sum(len(phase.ended) for phase in whole)
@@ -101,52 +99,62 @@ async def figures(peer: Peer, plan: Plan, home: Path) -> PeerFigures:
 
 @dataclass
 class Measured:
-    """A peer whose server, if it needs one, is there. runs: how many have ended well so far, warm-ups included."""
+    """A peer whose server, if it needs one, is there.
+
+    runs: how many have ended so far, warm-ups included. known: whether that is all there is to be written, as it no
+    longer is once runs were cut off.
+    """
 
     peer: Peer
     home: Path
     server: Served
     patience: float
     runs: int = 0
+    known: bool = True
 
-    async def phase(self, count: int, at_once: int) -> Phase:
-        """So many runs, so many of them at once, until all have ended or patience has."""
-        ended: list[Ended] = []
-        async with self._child("runs", self.home, count, str(at_once)) as child:
-            await _line(child, STARTING)
+    async def phase(self, role: Literal["sequence", "crowd"], count: int) -> Phase:
+        """So many runs, until all have ended or patience has."""
+        async with self._child(role, self.home, count, str(self.patience)) as child, asyncio.timeout(PATIENCE):
+            await _line(child)
             self.runs += WARM_UP
-            await self.peer.written(self.home, self.runs)
+            await self._written()
             size, spent = self.peer.bytes_used(self.home), self._cpu()
             assert child.stdin
+            assert child.stdout
             child.stdin.write(b"go\n")
-            try:
-                async with asyncio.timeout(self.patience):
-                    while len(ended) < count:
-                        ended.append(Ended.model_validate_json(await _line(child)))
-                seconds = ended[-1].after
-                async with asyncio.timeout(STARTING):
-                    await child.wait()
-            except TimeoutError:
-                seconds = self.patience
-        self.runs += sum(not run.error for run in ended)
-        await self.peer.written(self.home, self.runs)
-        own = ended[-1].cpu if ended else 0.0
-        cpu, grown = own + self._cpu() - spent, self.peer.bytes_used(self.home) - size
-        return Phase(count, at_once, tuple(ended), seconds, cpu, grown)
+            ended = [Ended.model_validate_json(line) async for line in child.stdout]
+            if await child.wait():
+                raise RuntimeError(f"{self.peer.name}: a process of runs failed")
+        asked = len(ended) if role == "sequence" else count
+        self.runs += len(ended)
+        self.known = self.known and len(ended) == asked and not any(run.error for run in ended)
+        await self._written()
+        return Phase(
+            at_once=1 if role == "sequence" else count,
+            asked=asked,
+            ended=tuple(ended),
+            seconds=ended[-1].after if len(ended) == asked else self.patience,
+            cpu=self._cpu() - spent + (ended[-1].cpu if ended else 0.0),
+            bytes=self.peer.bytes_used(self.home) - size,
+        )
+
+    async def _written(self) -> None:
+        if self.known:
+            await self.peer.written(self.home, self.runs)
 
     async def killed(self, count: int) -> Killed:
         """What is left of so many runs whose process is killed in their second step, and then started again."""
         home, held = self.home / "killed", self.home / "held"
         home.mkdir()
         held.mkdir()
-        async with self._child("hold", home, count, str(held)) as first, asyncio.timeout(STARTING):
+        async with self._child("hold", home, count, str(held)) as first, asyncio.timeout(PATIENCE):
             while sum(step == STEPS[1] for _, step in begun(held)) < count:
                 if first.returncode is not None:
                     raise RuntimeError(f"{self.peer.name} ended before its runs stood in their second step")
                 await asyncio.sleep(0.02)
         (held / "go").touch()
-        async with self._child("again", home, count, str(held)) as second:
-            again = Again.model_validate_json(await _line(second, STARTING))
+        async with self._child("again", home, count, str(held)) as second, asyncio.timeout(PATIENCE):
+            again = Again.model_validate_json(await _line(second))
         ran, paid = begun(held), charged(held)
         if len(ran) != count * len(STEPS):
             raise RuntimeError(f"{self.peer.name}: after the restart only {len(ran)} steps had begun")
@@ -182,11 +190,10 @@ class Measured:
                 await child.wait()
 
 
-async def _line(child: asyncio.subprocess.Process, patience: float | None = None) -> str:
-    """Its next line. TimeoutError: there was none in time. RuntimeError: it has ended."""
+async def _line(child: asyncio.subprocess.Process) -> str:
+    """Its next line. RuntimeError: it has ended."""
     assert child.stdout
-    async with asyncio.timeout(patience):
-        line = await child.stdout.readline()
+    line = await child.stdout.readline()
     if not line:
         raise RuntimeError("a process of the peer ended before its time")
     return line.decode()

@@ -6,6 +6,7 @@ again HOME COUNT HELD     what the restart brings: what goes on by itself, then 
 """
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.peers.steps import STEPS, begun
 from domain.results import Frozen
 
 WARM_UP = 2
-"""Runs that do not count, of each process."""
+"""Runs that do not count, of each process that is measured."""
 
 
 class Ended(Frozen):
@@ -37,12 +38,12 @@ class Again(Frozen):
 async def play(peer: Peer, role: str, home: Path, count: int, rest: str) -> None:
     """One role."""
     async with peer.opened(home) as runner:
-        if role == "runs":
-            await _runs(runner, count, int(rest))
-        elif role == "hold":
+        if role == "hold":
             await _hold(runner, count, Path(rest))
-        else:
+        elif role == "again":
             await _again(runner, count, rest)
+        else:
+            await _runs(runner, role, count, float(rest))
 
 
 def _say(line: str) -> None:
@@ -50,26 +51,35 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _runs(runner: Runner, count: int, at_once: int) -> None:
+async def _runs(runner: Runner, role: str, count: int, patience: float) -> None:
     for number in range(WARM_UP):
-        await runner.run(f"warm-up-{at_once}-{number}", "")
+        await runner.run(f"warm-up-{role}-{count}-{number}", "")
     _say("ready")
     await asyncio.to_thread(sys.stdin.readline)
-    began, spent, places = time.perf_counter(), time.process_time(), asyncio.Semaphore(at_once)
+    began, spent = time.perf_counter(), time.process_time()
 
     async def one(run: str) -> None:
-        async with places:
-            started, error = time.perf_counter(), ""
-            try:
-                answer = await runner.run(run, "")
-                error = "" if answer == {"step": STEPS[-1], "run": run} else f"it answered {answer}"
-            except Exception as raised:
-                error = f"{type(raised).__name__}: {raised}"
-            now = time.perf_counter()
-            ended = Ended(took=now - started, after=now - began, cpu=time.process_time() - spent, error=error[:200])
-            _say(ended.model_dump_json())
+        started, error = time.perf_counter(), ""
+        try:
+            answer = await runner.run(run, "")
+            error = "" if answer == {"step": STEPS[-1], "run": run} else f"it answered {answer}"
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        now = time.perf_counter()
+        ended = Ended(took=now - started, after=now - began, cpu=time.process_time() - spent, error=error[:200])
+        _say(ended.model_dump_json())
 
-    await asyncio.gather(*(one(f"run-{at_once}-{number}") for number in range(count)))
+    names = [f"{role}-{count}-{number}" for number in range(count)]
+    if role == "sequence":
+        for name in names:
+            await one(name)
+            if time.perf_counter() - began > patience:
+                break
+        return
+    _, running = await asyncio.wait([asyncio.create_task(one(name)) for name in names], timeout=patience)
+    if running:
+        # Without another word, since a peer may take long to give up a run in good order.
+        os._exit(0)
 
 
 def _names(count: int) -> list[str]:
