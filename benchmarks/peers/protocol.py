@@ -152,6 +152,8 @@ class Measured:
                 if first.returncode is not None:
                     raise RuntimeError(f"{self.peer.name} ended before its runs stood in their second step")
                 await asyncio.sleep(0.02)
+        if any(step == STEPS[2] for _, step in begun(held)):
+            raise RuntimeError(f"{self.peer.name}: a run did not wait in its second step")
         (held / "go").touch()
         async with self._child("again", home, count, str(held)) as second, asyncio.timeout(PATIENCE):
             again = Again.model_validate_json(await _line(second))
