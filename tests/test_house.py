@@ -24,7 +24,7 @@ def test_no_installed_distribution_brings_a_top_level_name_of_ours() -> None:
 
 
 def test_every_pinned_package_has_a_hash_and_no_file_names_where_it_comes_from() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt", "requirements-prefect.txt"):
         text = (PROJECT / name).read_text()
         pins = re.findall(r"^[A-Za-z0-9_.-]+==", text, re.MULTILINE)
         blocks = re.findall(r"^[A-Za-z0-9_.-]+==(?:.*\\\n)+\s+--hash=sha256:", text, re.MULTILINE)
