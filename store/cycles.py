@@ -38,7 +38,7 @@ from store.experiments import (
     select_precedents,
 )
 from store.memory import MAX_TRIALS, SHOWS_SOMETHING, select_trials, snapshot_of, trial_from
-from store.ranking import By, Conditions, BarsTested, Wanted, is_latest, number_in
+from store.ranking import BarsTested, By, Conditions, Wanted, is_latest, number_in
 from store.rows import columns, insertion
 from store.strategies import DesignFacts
 from store.tables import RECORD_VERSION, CycleRow

@@ -12,6 +12,7 @@ from domain.cycle import CycleStatus
 from domain.results import BacktestResult, Interval
 from store import database, ranking
 from store.cycles import Store
+from store.experiments import select_experiments
 from store.ranking import BarsTested, Wanted
 
 MakeCycle = Callable[..., CycleStatus]
@@ -31,9 +32,13 @@ RANKED = ("sharpe_ratio", "total_return", "max_drawdown", "excess_low", "years",
         (ranking.select_best(Wanted(), "sharpe", 20), "ix_cycles_sharpe"),
         (ranking.select_best(Wanted(), "return", 20), "ix_cycles_return"),
         (ranking.select_best(Wanted(), "drawdown", 20), "ix_cycles_drawdown"),
+        (
+            select_experiments(symbol="EURUSD", timeframe="1h", up_to=9, outcome=None, order="best_skill"),
+            "ix_cycles_skill",
+        ),
     ],
 )
-def test_no_query_of_the_ranking_reads_or_sorts_all_backtests(store: Store, query: sa.Select, index: str) -> None:
+def test_what_is_ranked_is_not_read_and_sorted_in_full(store: Store, query: sa.Select, index: str) -> None:
     plan = plan_of(store, query)
     assert f"cycles USING {index} (" in plan.replace("USING INDEX", "USING")
     assert "SCAN" not in plan
