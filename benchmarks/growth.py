@@ -270,4 +270,4 @@ def _measure(quick: bool) -> list[Group]:
 main = command("growth", __doc__ or "", ("temporalio", "sqlalchemy"), _measure)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(None))

@@ -336,4 +336,4 @@ def _measure(quick: bool) -> list[Group]:
 main = command("soak", __doc__ or "", ("temporalio", "anthropic", "sqlalchemy"), _measure)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(None))
