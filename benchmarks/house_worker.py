@@ -20,7 +20,7 @@ from observability.metrics import Metrics
 from observability.propagation import Propagation
 from observability.readings import Readings
 from observability.watching import Observer
-from settings import Settings
+from settings import ANTHROPIC, Settings
 from tests.claude.fake_api import KEY
 from tests.metered.engine import InstantEngine
 from worker import Role, engine_worker, working
@@ -29,7 +29,7 @@ JOBS = 8
 
 
 async def _work(address: str, home: str, api: str = "") -> None:
-    key, url = (SecretStr(KEY), api) if api else (None, None)
+    key, url = (SecretStr(KEY), api) if api else (None, ANTHROPIC)
     settings = Settings(home=Path(home), temporal_address=address, anthropic_api_key=key, anthropic_base_url=url)
     observer = Observer(Metrics(settings.prices))
     runtime, at = exposition.runtime_with_metrics()
