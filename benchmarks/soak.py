@@ -240,7 +240,8 @@ async def _first_day(house: House, cycles: int) -> None:
 
 async def _at_the_limit(house: House, numbers: Sequence[int]) -> list[str]:
     """As a person does with `research budget set`: the limit is what is spent, and not quite an envelope more."""
-    spent = (await require_status(house.env.client)).tokens_settled
+    today = await require_status(house.env.client)
+    spent = today.tokens_settled + today.tokens_charged
     envelope = house.settings.design_token_cap + house.settings.assess_token_cap
     await set_limits(house.env.client, LimitsChange(tokens_per_day=spent + envelope - 1))
     found = []
