@@ -197,7 +197,8 @@ def _prompt(house: House) -> int:
     """Bytes of what a designer is told before it says anything."""
     request = REQUEST.model_copy(update={"designer": DesignerKind.CLAUDE})
     desk = DesignDesk(request, None, house.store, StrategyFiles(house.settings.strategies), house.settings.data)
-    return len((desk.system + desk.opening).encode())
+    tools = "".join(tool.model_dump_json() for tool in desk.tools)
+    return len((desk.system + tools + desk.opening).encode())
 
 
 def _told(house: House, plan: Plan) -> list[Group]:
