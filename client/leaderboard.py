@@ -6,7 +6,7 @@ tried first was chosen from just as many.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from domain.results import Fraction, Frozen, Interval, Verdict
 from settings import Settings
 from store.cycles import Store
 from store.database import is_made
+from store.ranking import BarsTested, Wanted
 
 Sort = Literal["sharpe", "deflated", "return", "drawdown"]
 
@@ -90,18 +91,37 @@ def ranked(settings: Settings, asked: Asked) -> Board:
     """The board from the store; an empty one where no store was made yet. Raises ResearchError."""
     if not is_made(settings.store_url):
         return Board(asked, (), made=False)
+    wanted = Wanted(asked.symbol, asked.timeframe, asked.verdict, asked.designer, asked.min_trades)
     with closing(Store.open(settings.store_url)) as store:
-        found = store.backtested(asked.symbol, asked.timeframe)
-        bars = {(one.request.symbol, one.request.timeframe) for one in found}
-        trials = {pair: store.trials(*pair) for pair in bars}
-    for one in found:
-        # Where a store was begun anew, a record may know of more trials than the store.
-        if one.backtest:
-            pair = one.request.symbol, one.request.timeframe
-            trials[pair] = max(trials[pair], one.backtest.trials)
-    rows = _in_order((_row(one, trials, settings) for one in found if _fits(one, asked)), asked.sort)
+        tested = store.tested(wanted)
+        most = asked.limit
+        while True:
+            chosen = _chosen(store, wanted, tested, asked.sort, most)
+            found = store.numbered(chosen)
+            # What cannot be read must not take the place of what can.
+            unreadable = len(chosen) - len(found)
+            if len(chosen) < most or unreadable <= most - asked.limit:
+                break
+            most = asked.limit + unreadable
+    trials = {(one.symbol, one.timeframe): one.trials for one in tested}
+    rows = _in_order((_row(one, trials, settings) for _, one in found if one.backtest), asked.sort)
     numbered = (row.model_copy(update={"rank": rank}) for rank, row in enumerate(rows[: asked.limit], 1))
     return Board(asked, tuple(numbered))
+
+
+def _chosen(store: Store, wanted: Wanted, tested: Sequence[BarsTested], sort: Sort, most: int) -> list[int]:
+    """The rows among which the best are: so many, and those whose own deflation still holds, which has to be read."""
+    if sort != "deflated":
+        return list(store.best(wanted, sort, most))
+    from engine.statistics import expected_max_sharpe  # with libraries that take seconds to import
+
+    rows: list[tuple[float, int]] = []
+    for one in tested:
+        luck = expected_max_sharpe(one.trials, one.years) if one.years and one.deflates else 0.0
+        for row, excess in store.best_excess(wanted, one, most):
+            rows.append((-math.inf if excess is None else excess - luck, row))
+    best = [row for _, row in sorted(rows, reverse=True)[:most]]
+    return best + [row for one in tested for row in store.deflated_as_made(wanted, one)]
 
 
 def in_words(board: Board) -> tuple[str, ...]:
@@ -119,15 +139,6 @@ def _told(row: Ranked, *, narrowed: bool) -> str:
     return (
         f"{row.name}: {which} {row.trials:,} backtests on {row.bars}; luck alone would show a Sharpe of {row.luck:.1f}"
     )
-
-
-def _fits(cycle: CycleStatus, asked: Asked) -> bool:
-    backtest, assessment = cycle.backtest, cycle.assessment
-    if backtest is None or backtest.total_trades < asked.min_trades:
-        return False
-    if asked.verdict and (assessment is None or assessment.verdict is not asked.verdict):
-        return False
-    return asked.designer is None or cycle.request.designer is asked.designer
 
 
 def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Settings) -> Ranked:

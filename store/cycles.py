@@ -12,7 +12,7 @@ hold.
 import builtins
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,15 +20,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy import Engine
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
-from domain.cycle import CycleStatus, MemorySnapshot, Outcome, Phase, TrialRecord
+from domain.cycle import CycleStatus, MemorySnapshot, Outcome, TrialRecord
 from domain.errors import ErrorCode, ResearchError
-from domain.gates import GateName
 from domain.memory import Experiment, ExperimentDetail, HypothesisRecord, OpenHypothesis, Precedent
 from domain.results import OPEN_STATUSES, HypothesisStatus
-from store import database, hypotheses
+from store import database, hypotheses, ranking
 from store.experiments import (
     Order,
     detail_from,
@@ -40,17 +38,13 @@ from store.experiments import (
     select_precedents,
 )
 from store.memory import MAX_TRIALS, SHOWS_SOMETHING, select_trials, snapshot_of, trial_from
+from store.ranking import BarsTested, By, Conditions, Wanted, is_latest, number_in
+from store.rows import columns, insertion
 from store.strategies import DesignFacts
 from store.tables import RECORD_VERSION, CycleRow
 
-Wanted = builtins.list[sa.ColumnElement[bool]]
-"""Conditions that all have to hold. Inside the class, `list` is the method."""
-
 Row = sa.Row[*tuple[Any, ...]]
 Read = TypeVar("Read")
-
-_LATEST = col(CycleRow.id).in_(sa.select(sa.func.max(col(CycleRow.id))).group_by(col(CycleRow.cycle_id)))
-"""A cycle's latest run."""
 
 _SNAPSHOT = re.compile(r"m(\d{1,18})-[0-9a-f]{8}")
 
@@ -83,7 +77,7 @@ class Store:
     def record(self, status: CycleStatus, design: DesignFacts | None = None) -> bool:
         """Keep an ended run; True if it was not known yet. What stands under a run id is never overwritten."""
         with database.reporting(self.engine, "written"), database.writing(self.engine) as connection:
-            row = connection.execute(insertion(self.engine.dialect.name, _columns(status, design))).scalar()
+            row = connection.execute(insertion(self.engine.dialect.name, columns(status, design))).scalar()
             if row is not None and status.assessment is not None:
                 hypotheses.keep(connection, row, status.assessment)
         return row is not None
@@ -102,21 +96,39 @@ class Store:
         self, limit: int = 50, outcome: Outcome | None = None, symbol: str | None = None
     ) -> tuple[CycleStatus, ...]:
         """The latest run of each cycle, newest first."""
-        wanted: Wanted = [_LATEST]
+        wanted: Conditions = [is_latest()]
         if outcome is not None:
             wanted.append(col(CycleRow.outcome) == outcome.value)
         if symbol is not None:
             wanted.append(col(CycleRow.symbol) == symbol)
         return _readable(_status, self._records(*wanted, limit=limit))
 
-    def backtested(self, symbol: str | None = None, timeframe: str | None = None) -> tuple[CycleStatus, ...]:
-        """The latest run of each cycle, newest first, of those whose latest run has a backtest."""
-        wanted: Wanted = [_LATEST, col(CycleRow.backtested).is_(True)]
-        if symbol is not None:
-            wanted.append(col(CycleRow.symbol) == symbol)
-        if timeframe is not None:
-            wanted.append(col(CycleRow.timeframe) == timeframe)
-        return _readable(_status, self._records(*wanted, limit=None))
+    def tested(self, wanted: Wanted) -> tuple[BarsTested, ...]:
+        """The bars of which there are such backtests, and the lengths of their backtest's parts."""
+        rows = self._rows(ranking.select_trials_known(wanted))
+        # Where a store was begun anew, a record may know of more trials than the store.
+        known = {(row.symbol, row.timeframe): max(row.found, number_in(row.knew) or 0) for row in rows}
+        return tuple(
+            BarsTested(row.symbol, row.timeframe, number_in(row.years), int(known[row.symbol, row.timeframe]))
+            for row in self._rows(ranking.select_lengths(wanted))
+        )
+
+    def best(self, wanted: Wanted, by: By, limit: int) -> tuple[int, ...]:
+        """The numbers of the rows with the best backtests by one figure, the best first."""
+        return tuple(row.id for row in self._rows(ranking.select_best(wanted, by, limit)))
+
+    def best_excess(self, wanted: Wanted, tested: BarsTested, limit: int) -> tuple[tuple[int, float | None], ...]:
+        """(row, lower bound of the excess Sharpe) of the best of those that are to be deflated anew, the best first."""
+        rows = self._rows(ranking.select_excess(wanted, tested, limit)) if tested.deflates else ()
+        return tuple((row.id, number_in(row.excess_low)) for row in rows)
+
+    def deflated_as_made(self, wanted: Wanted, tested: BarsTested) -> tuple[int, ...]:
+        """The rows of those that are deflated in full already: the newest."""
+        return tuple(row.id for row in self._rows(ranking.select_as_made(wanted, tested)))
+
+    def numbered(self, rows: Collection[int]) -> tuple[tuple[int, CycleStatus], ...]:
+        """The records of these rows, newest first, each with its row."""
+        return _readable(lambda row: (row.id, _status(row)), self._records(col(CycleRow.id).in_(rows), limit=None))
 
     def snapshot(self, symbol: str, timeframe: str, up_to: str | None = None) -> MemorySnapshot:
         """What is known of strategies for these bars, or what was known when the snapshot `up_to` was taken.
@@ -124,7 +136,7 @@ class Store:
         Holds completed, rejected and failed cycles with a design, the oldest first, at most the newest MAX_TRIALS.
         Errors: data_unavailable if this store cannot give `up_to` again.
         """
-        wanted: Wanted = [
+        wanted: Conditions = [
             col(CycleRow.symbol) == symbol,
             col(CycleRow.timeframe) == timeframe,
             *SHOWS_SOMETHING,
@@ -259,12 +271,6 @@ class Store:
                 ) from error
 
 
-def insertion(dialect: str, values: Mapping[str, object]) -> sa.sql.dml.ReturningInsert[Any]:
-    """The statement that adds a row and gives its number, or nothing where the run id is known."""
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(CycleRow).values(values).on_conflict_do_nothing(index_elements=["run_id"]).returning(col(CycleRow.id))
-
-
 def _readable(read: Callable[[Row], Read], rows: Sequence[Row]) -> tuple[Read, ...]:
     """What the rows hold, without those that cannot be read: each of these is named in a warning."""
     found: builtins.list[Read] = []
@@ -328,55 +334,6 @@ def _what(row: Row) -> str:
     if "raised_by" in row._fields:
         return f"the hypothesis h{row.id} of cycle {row.raised_by}"
     return f"the record of cycle {row.cycle_id} (row {row.id})"
-
-
-def _columns(status: CycleStatus, design: DesignFacts | None) -> dict[str, object]:
-    if status.outcome is None:
-        raise ResearchError(
-            ErrorCode.INTERNAL_ERROR, f"cycle {status.cycle_id} has not ended; only an ended cycle is recorded"
-        )
-    passed = {gate.gate: gate.passed for gate in status.gates}
-    training, backtest, failure, strategy = status.training, status.backtest, status.failure, status.strategy
-    tested = backtest or training
-    return {
-        "run_id": status.run_id,
-        "cycle_id": status.cycle_id,
-        "record_version": RECORD_VERSION,
-        "symbol": status.request.symbol,
-        "timeframe": status.request.timeframe,
-        "designer": status.request.designer.value,
-        "seed": status.request.seed,
-        "outcome": status.outcome.value,
-        "stopped_in": status.stopped_in.value if status.stopped_in else None,
-        "reason": _storable(status.reason),
-        "error_code": failure.code.value if failure else None,
-        "error_message": _storable(failure.message) if failure else None,
-        "strategy_name": strategy.name if strategy else None,
-        "strategy_sha256": strategy.sha256 if strategy else None,
-        "strategy_hash": design.strategy_hash if design else None,
-        "strategy_text": _storable(design.text) if design else None,
-        "parameters": _storable(design.parameters) if design else None,
-        "memory_snapshot": _storable(status.memory_snapshot),
-        "data_sha256": tested.data_sha256 if tested else None,
-        "validation_accuracy": training.validation_accuracy if training else None,
-        "validation_skill": training.skill if training and training.chance_known else None,
-        "training_gate_passed": passed.get(GateName.TRAINING),
-        "backtested": backtest is not None and Phase.BACKTESTING not in status.request.taken_over,
-        "sharpe_ratio": backtest.sharpe_ratio if backtest else None,
-        "max_drawdown": backtest.max_drawdown if backtest else None,
-        "total_trades": backtest.total_trades if backtest else None,
-        "backtest_gate_passed": passed.get(GateName.BACKTEST),
-        "verdict": status.assessment.verdict.value if status.assessment else None,
-        "tokens": status.tokens,
-        "cost_usd": status.cost_usd,
-        "started_at": status.started_at,
-        "ended_at": status.ended_at,
-        "status": status.model_dump(mode="json"),
-    }
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else hypotheses.storable(text)
 
 
 def _last_row(snapshot: str) -> int:

@@ -29,7 +29,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from domain.errors import ErrorCode, ResearchError
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration's name. Names are numbers of four digits, so that their order is their age."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

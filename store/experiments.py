@@ -35,7 +35,9 @@ def select_experiments(
     if timeframe is not None:
         query = query.where(col(CycleRow.timeframe) == timeframe)
     if up_to is not None:
-        query = query.where(col(CycleRow.id) <= up_to)
+        # By skill a sum, so that it is no reason to read all rows up to that one: the index has them by skill.
+        row = col(CycleRow.id) + 0 if order == "best_skill" else col(CycleRow.id)
+        query = query.where(row <= up_to)
     if outcome is not None:
         query = query.where(col(CycleRow.outcome) == outcome.value)
     if order == "best_skill":

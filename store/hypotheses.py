@@ -5,6 +5,7 @@ any earlier row of `cycles`, as memory snapshots want it.
 """
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,9 +70,9 @@ def select_hypotheses(
         col(raising.symbol),
         col(raising.timeframe),
         col(raising.cycle_id).label("raised_by"),
-        sa.func.coalesce(col(raising.ended_at), col(raising.started_at)).label("raised_at"),
+        _end_of(raising).label("raised_at"),
         col(settling.cycle_id).label("settled_by"),
-        sa.func.coalesce(col(settling.ended_at), col(settling.started_at)).label("settled_at"),
+        _end_of(settling).label("settled_at"),
         col(SettlementRow.why),
     ]
     query = (
@@ -104,9 +105,9 @@ def hypothesis_from(row: sa.Row[Any]) -> HypothesisRecord:
         symbol=row.symbol,
         timeframe=row.timeframe,
         raised_by=row.raised_by,
-        raised_at=row.raised_at,
+        raised_at=_moment(row.raised_at),
         settled_by=row.settled_by,
-        settled_at=row.settled_at,
+        settled_at=None if row.settled_at is None else _moment(row.settled_at),
         why=row.why,
     )
 
@@ -119,6 +120,18 @@ def blinded_from(row: sa.Row[Any]) -> OpenHypothesis:
     backtest = TypeAdapter(dict[str, Any]).validate_json(row.record).get("backtest")
     figures = figures_of(BacktestResult.model_validate(backtest)) if backtest else frozenset[float]()
     return OpenHypothesis(id=f"h{row.id}", text=blinded(row.text, figures), status=HypothesisStatus(row.status))
+
+
+def _end_of(cycle: type[CycleRow]) -> sa.ColumnElement[Any]:
+    """When the cycle ended, as the database has it: what is no time there must not make other rows unreadable."""
+    return sa.type_coerce(sa.func.coalesce(col(cycle.ended_at), col(cycle.started_at)), sa.String)
+
+
+def _moment(cell: object) -> datetime:
+    """SQLite keeps a time as text without its zone. Raises ValueError for what is no time."""
+    if isinstance(cell, datetime):
+        return cell.astimezone(UTC)
+    return datetime.fromisoformat(cell if isinstance(cell, str) else "").replace(tzinfo=UTC)
 
 
 def _left(cycle_row: int, position: int, hypothesis: Hypothesis) -> dict[str, object]:

@@ -52,7 +52,16 @@ class CycleRow(SQLModel, table=True):
 
     __tablename__ = "cycles"
     # Without AUTOINCREMENT SQLite gives the number of a deleted last row again, and snapshots name states by number.
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        # By which the best of any number of backtests are found, and how many there are, without reading the others.
+        sa.Index("ix_cycles_trials", "backtested", "symbol", "timeframe", "trials"),
+        sa.Index("ix_cycles_excess", "backtested", "symbol", "timeframe", "years", "excess_low"),
+        sa.Index("ix_cycles_sharpe", "backtested", "sharpe_ratio"),
+        sa.Index("ix_cycles_return", "backtested", "total_return"),
+        sa.Index("ix_cycles_drawdown", "backtested", "max_drawdown"),
+        sa.Index("ix_cycles_skill", "symbol", "timeframe", "validation_skill"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     run_id: str = Field(max_length=MAX_ID, unique=True)
@@ -79,6 +88,10 @@ class CycleRow(SQLModel, table=True):
     training_gate_passed: bool | None
     backtested: bool
     sharpe_ratio: float | None
+    total_return: float | None
+    excess_low: float | None
+    years: float | None
+    trials: int | None
     max_drawdown: float | None
     total_trades: int | None
     backtest_gate_passed: bool | None

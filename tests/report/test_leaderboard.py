@@ -1,5 +1,8 @@
 """`research leaderboard`: who is best, by what, and of how many. No server is needed."""
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,14 @@ def test_thinned_curves_keep_their_peaks_and_falls():
     assert len(places) <= 400
     assert {0, 31_234, 77_777, 99_999} <= set(places)
     assert drawdown([0.9, 1.2, 0.6]) == pytest.approx([-0.1, 0.0, -0.5])
+
+
+def test_a_record_that_cannot_be_read_takes_nobodys_place(four: Path, tmp_path: Path, command: Command):
+    shutil.copy(four / "research.db", tmp_path / "research.db")
+    with closing(sqlite3.connect(tmp_path / "research.db")) as raw, raw:
+        raw.execute("UPDATE cycles SET status = '{' WHERE cycle_id = 'cycle-best'")
+    for sort, found in (("sharpe", ["other", "early"]), ("deflated", ["early", "other"])):
+        assert (
+            order(command("leaderboard", "--home", str(tmp_path), "--sort", sort, "--limit", "2", "-o", "json"))
+            == found
+        )

@@ -127,8 +127,8 @@ def _without_a_schema(path: Path) -> None:
         (_not_a_database, r"file is not a database.*put a copy of it back, or move it away"),
         (_torn, r"malformed.*put a copy of it back, or move it away"),
         (_a_folder, r"there is no store at"),
-        (_from_the_future, r"written by a newer version.*schema 9999, known here up to 0002.*Update the program"),
-        (_without_a_schema, r"has schema none, this version needs 0002.*research worker"),
+        (_from_the_future, r"written by a newer version.*schema 9999, known here up to 0003.*Update the program"),
+        (_without_a_schema, r"has schema none, this version needs 0003.*research worker"),
     ],
 )
 def test_a_database_that_cannot_be_used_says_why_and_what_to_do(
