@@ -21,7 +21,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy .
 
 # Measures everything beside its peers, which takes its time, and writes docs/benchmarks.md.
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 # Writes the pages of docs/ that are made from the code: docs/commands.md and docs/settings.md.
@@ -47,6 +47,8 @@ lock: $(VENV)/installed-dev
 		--custom-compile-command "make lock" requirements.in pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --extra dev -c requirements.txt requirements.in pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --extra bench -c requirements-dev.txt requirements.in pyproject.toml -o requirements-bench.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -62,4 +64,9 @@ $(VENV)/installed: requirements.txt pyproject.toml
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@echo "Installing what the tests need (once)..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-dev requirements-bench.txt
+	@echo "Installing what the benchmarks compare with (once)..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
