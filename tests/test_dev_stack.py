@@ -1,7 +1,6 @@
 """`research dev` as a person uses it: worker and server killed, two starts at once, Ctrl-C at any moment."""
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import os
