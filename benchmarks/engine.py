@@ -1,20 +1,15 @@
 """What the embedded engine costs beside the bare calls that it is made of, and beside a peer where there is one.
 
-Run from the project's root: `python -m benchmarks.engine [--quick]`. Ratios of medians in one run; each pair takes
-turns, after one round that does not count. `--quick` is smaller in every way, and only shows that it runs.
+Run from the project's root: `python -m benchmarks.engine [--quick] [--json FILE]`. Ratios of medians in one run; each
+pair takes turns, after one round that does not count.
 """
 
-import argparse
-import asyncio
+import importlib.util
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # As in an engine's process, before JAX is imported.
@@ -24,10 +19,10 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 import numpy as np
 import pandas as pd
 import talib
-from rich.console import Console
-from rich.table import Table
 from sklearn.neural_network import MLPClassifier
 
+from benchmarks.engine_jobs import jobs
+from benchmarks.figures import Group, Row, command
 from domain.results import Frozen
 from domain.strategy import Strategy, load_strategy
 from engine.bars import load_bars
@@ -36,10 +31,18 @@ from engine.dataset import Dataset, prepare
 from engine.features import raw_features
 from engine.fitting import fit, make_plan, numbers_of, on_device
 from engine.network import Chance, begin, run_epoch
-from engine.pool import JobPool
+from engine.signals import Signals
 from engine.statistics_luck import equity_at
 
+EPOCHS_GOAL = 1.1
+"""Of the bare compiled epochs."""
+
+FEATURES_GOAL = 1.5
+"""Of TA-Lib's calls."""
+
 LAYERS = (64, 32)
+MLP = "{type: mlp, architecture: {hidden_layers: [64, 32], dropout: 0.2}}"
+LSTM = "{type: lstm, architecture: {sequence_length: 10, hidden_size: 32, num_layers: 1, dropout: 0.2}}"
 
 STRATEGY = """
 name: measured
@@ -54,7 +57,7 @@ nn_inputs:
   - {{raw_indicator: roc, normalization: zscore}}
   - {{raw_indicator: macd, normalization: zscore}}
   - {{raw_indicator: atr, normalization: zscore}}
-model: {{type: mlp, architecture: {{hidden_layers: [64, 32], dropout: 0.2}}}}
+model: {model}
 training:
   labels: {{source: zigzag, zigzag_threshold: 0.006}}
   loss: cross_entropy
@@ -68,36 +71,16 @@ class Size(Frozen):
 
     rounds: int = 7
     epochs: int = 30
+    recurrent_epochs: int = 5
     bars: int = 1_000_000
     book: int = 20_000
 
 
-QUICK = Size(rounds=1, epochs=2, bars=2_000, book=500)
+QUICK = Size(rounds=1, epochs=2, recurrent_epochs=2, bars=2_000, book=500)
 
 
-class Pair(Frozen):
-    """Two ways to the same thing: median seconds of each. goal: the most that ours may take of the other's."""
-
-    what: str
-    ours: float
-    other: str
-    others: float
-    goal: float | None = None
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.others
-
-
-def pair(
-    what: str,
-    ours: Callable[[], object],
-    other: str,
-    bare: Callable[[], object],
-    rounds: int,
-    goal: float | None = None,
-) -> Pair:
-    """Time both in turn."""
+def pair(ours: Callable[[], object], bare: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median seconds of each, in turn."""
     taken: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for one, times in zip((ours, bare), taken, strict=True):
@@ -105,32 +88,75 @@ def pair(
             one()
             if number:
                 times.append(time.perf_counter() - began)
-    return Pair(what=what, ours=statistics.median(taken[0]), other=other, others=statistics.median(taken[1]), goal=goal)
+    return statistics.median(taken[0]), statistics.median(taken[1])
 
 
-def epochs(size: Size) -> list[Pair]:
-    """A training's epochs with report and checkpoint, against the compiled epoch alone and scikit-learn's."""
-    strategy = load_strategy(STRATEGY.format(epochs=size.epochs)).strategy
+def row(
+    what: str,
+    beside: str,
+    seconds: tuple[float, float],
+    goal: float | None = None,
+    why: str = "",
+) -> Row:
+    """Of seconds."""
+    ours, theirs = seconds
+    return Row(
+        what=what,
+        ours=f"{ours:.4f} s",
+        beside=beside,
+        theirs=f"{theirs:.4f} s",
+        ratio=ours / theirs,
+        goal=goal,
+        why=why,
+    )
+
+
+def epochs(size: Size) -> Group:
+    """A training's epochs with report and checkpoint, against the compiled epochs alone and scikit-learn's."""
     frame = load_bars("EURUSD", "1h", Path(tempfile.gettempdir())).frame
-    dataset = prepare(strategy, {"EURUSD": frame})
+    rows: list[Row] = []
+    for name, model, count in (("mlp", MLP, size.epochs), ("lstm", LSTM, size.recurrent_epochs)):
+        strategy = _strategy(model, count)
+        dataset = prepare(strategy, {"EURUSD": frame})
+        what = f"{name}: {count} epochs with validation, report and checkpoint"
+        fitted, bare = _fitting(strategy, dataset), _bare(strategy, dataset, count)
+        rows.append(row(what, "the compiled epochs alone", pair(fitted, bare, size.rounds), EPOCHS_GOAL, EPOCHS_WHY))
+        if model == MLP:
+            peer = "scikit-learn's MLP, without dropout, validation or checkpoint"
+            rows.append(row(what, peer, pair(fitted, _by_sklearn(dataset, count), size.rounds)))
+    return Group(title="Epochs", rows=tuple(rows))
 
-    def training() -> None:
+
+EPOCHS_WHY = (
+    "a checkpoint after each epoch, both accuracies and the report, with what is prepared once; one file that is "
+    "written over took the place of an archive of 25 members, and class accuracies no longer take a softmax"
+)
+
+
+def _strategy(model: str, count: int) -> Strategy:
+    return load_strategy(STRATEGY.format(model=model, epochs=count)).strategy
+
+
+def _fitting(strategy: Strategy, dataset: Dataset) -> Callable[[], object]:
+    def fitted() -> None:
         with tempfile.TemporaryDirectory() as folder:
             fit(strategy, dataset, 1, Path(folder), lambda _: None)
 
-    def bare() -> None:
-        _bare_epochs(strategy, dataset, size.epochs)
+    return fitted
 
+
+def _by_sklearn(dataset: Dataset, count: int) -> Callable[[], object]:
     def peer() -> None:
         rows = dataset.train.features[dataset.train.ends]
         network = MLPClassifier(LAYERS, batch_size=32, learning_rate_init=0.001, random_state=1)
-        for _ in range(size.epochs):
+        for _ in range(count):
             network.partial_fit(rows, dataset.train.targets, classes=range(len(dataset.classes)))
 
-    return [
-        pair(f"{size.epochs} epochs, report and checkpoint", training, "compiled epochs", bare, size.rounds, goal=1.1),
-        pair(f"{size.epochs} epochs, report and checkpoint", training, "scikit-learn's MLP", peer, size.rounds),
-    ]
+    return peer
+
+
+def _bare(strategy: Strategy, dataset: Dataset, count: int) -> Callable[[], object]:
+    return lambda: _bare_epochs(strategy, dataset, count)
 
 
 def _bare_epochs(strategy: Strategy, dataset: Dataset, count: int) -> None:
@@ -143,9 +169,9 @@ def _bare_epochs(strategy: Strategy, dataset: Dataset, count: int) -> None:
         float(result.validation_loss)  # waits for it, as a training does
 
 
-def built_features(size: Size) -> Pair:
+def built_features(size: Size) -> Row:
     """Raw features against the TA-Lib calls behind them."""
-    strategy = load_strategy(STRATEGY.format(epochs=1)).strategy
+    strategy = _strategy(MLP, 1)
     price = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.001, size.bars)))
     index = pd.date_range("2000-01-01", periods=size.bars, freq="h", tz="UTC", unit="ns")
     columns = {"open": price, "high": price * 1.001, "low": price * 0.999, "close": price * 1.0002, "volume": price}
@@ -155,70 +181,56 @@ def built_features(size: Size) -> Pair:
     def bare() -> None:
         talib.RSI(close), talib.ROC(close), talib.MACD(close), talib.ATR(high, low, close)
 
-    ours = f"features of {size.bars:,} bars"
-    return pair(ours, lambda: raw_features(strategy, frame), "TA-Lib alone", bare, size.rounds, goal=1.5)
+    seconds = pair(lambda: raw_features(strategy, frame), bare, size.rounds)
+    why = (
+        "each column is copied into the network's matrix and looked through for infinities; columns written as a "
+        "whole brought it from 2.0, and one indicator's outputs at a time changed nothing that could be measured"
+    )
+    return row(f"features of {size.bars:,} bars", "the four TA-Lib calls alone", seconds, FEATURES_GOAL, why)
 
 
-def kept_book(size: Size) -> Pair:
-    """A book fill by fill, against the same equity in closed form."""
+def kept_books(size: Size) -> Sequence[Row]:
+    """A book fill by fill, against the same equity in closed form, and against a peer's book of the same signals."""
     chance = np.random.default_rng(0)
     prices = np.exp(np.cumsum(chance.normal(0, 0.001, size.book)))
     targets = np.repeat(chance.integers(-1, 2, -(-size.book // 10)), 10)[: size.book].astype(np.int8)
     opens = pd.Series(prices, index=pd.date_range("2000-01-01", periods=size.book, freq="h", tz="UTC"))
-    return pair(
-        f"a book of {size.book:,} bars by bt",
-        lambda: keep_book(opens, targets, 0.0001),
-        "closed form in numpy",
-        lambda: equity_at(prices, targets, 0.0001),
-        size.rounds,
+
+    def ours() -> object:
+        return keep_book(opens, targets, 0.0001)
+
+    what = f"a book of {size.book:,} bars, by bt"
+    closed = pair(ours, lambda: equity_at(prices, targets, 0.0001), size.rounds)
+    return [row(what, "its equity in closed form, in numpy", closed), _beside_peer(what, ours, opens, targets, size)]
+
+
+def _beside_peer(what: str, ours: Callable[[], object], opens: pd.Series, targets: Signals, size: Size) -> Row:
+    """In bars a second."""
+    if importlib.util.find_spec("backtesting") is None:
+        return Row(what=what, ours="", beside="backtesting.py", theirs="not installed")
+    from benchmarks.engine_peer import traded
+
+    mine, theirs = (size.book / taken for taken in pair(ours, lambda: traded(opens, targets, 0.0001), size.rounds))
+    return Row(
+        what=what,
+        ours=f"{mine:,.0f} bars a second",
+        beside="backtesting.py, the same signals",
+        theirs=f"{theirs:,.0f} bars a second",
+        ratio=mine / theirs,
     )
 
 
-def started(size: Size) -> Pair:
-    """A job's process that is forked, against one that imports the engine by itself."""
-    fresh: list[float] = []
-    for _ in range(size.rounds):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import engine.training, engine.backtest"], check=True)
-        fresh.append(time.perf_counter() - began)
-    ours, others = statistics.median(asyncio.run(_forked(size))), statistics.median(fresh)
-    return Pair(what="a job's process, forked", ours=ours, other="its imports", others=others)
+def measured(quick: bool) -> Sequence[Group]:
+    """All of it."""
+    size = QUICK if quick else Size()
+    return [
+        jobs(STRATEGY.format(model=MLP, epochs=size.epochs), size.rounds),
+        epochs(size),
+        Group(title="Features and books", rows=(built_features(size), *kept_books(size))),
+    ]
 
 
-async def _forked(size: Size) -> list[float]:
-    taken: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, JobPool(1, Path(folder)) as pool:
-        for number in range(size.rounds + 1):
-            began = time.perf_counter()
-            await pool.run("benchmarks.engine:nothing", {}, lambda _: None)
-            if number:  # the first waits for the imports
-                taken.append(time.perf_counter() - began)
-    return taken
-
-
-def nothing(report: object) -> None:
-    """A job that has nothing to do."""
-
-
-def measured(size: Size) -> list[Pair]:
-    """Every pair."""
-    return [started(size), *epochs(size), built_features(size), kept_book(size)]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    size = QUICK if parser.parse_args(arguments).quick else Size()
-    named = ", ".join(f"{name} {version(name)}" for name in ("jax", "equinox", "optax", "ta-lib", "bt", "scikit-learn"))
-    table = Table("", "seconds", "beside", "seconds", "ratio", "goal", box=None)
-    for one in measured(size):
-        goal = "" if one.goal is None else f"{one.goal:g} {'met' if one.ratio <= one.goal else 'missed'}"
-        table.add_row(one.what, f"{one.ours:.4f}", one.other, f"{one.others:.4f}", f"{one.ratio:.3g}", goal)
-    console = Console()
-    console.print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {named}")
-    console.print(table)
-
+main = command("engine", __doc__ or "", ("jax", "equinox", "optax", "ta-lib", "bt", "scikit-learn"), measured)
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(None))

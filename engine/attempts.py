@@ -13,6 +13,7 @@ given to another. So
 An attempt that was overtaken between its look at the fence and its rename publishes a result that is just as right.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -33,8 +34,8 @@ from domain.results import Frozen
 logger = logging.getLogger(__name__)
 
 RESULT = "result.json"
-CHECKPOINT = "checkpoint.json"
-"""The file that says that a checkpoint is there."""
+CHECKPOINTS = "checkpoint-[0-9]*"
+"""The files that say that a checkpoint is there; each has its name when it is whole."""
 
 ABANDONED_AFTER = timedelta(days=7)
 """After so long without a change nobody comes back to an attempt."""
@@ -162,7 +163,7 @@ class Attempt:
         if self.is_current:
             target = self.job.artifacts / self.job.final
             # Last of all, when the result is on the disk: until then a next attempt would go on from the checkpoint.
-            for checkpoint in self.folder.glob("checkpoint*"):
+            for checkpoint in self.folder.glob("checkpoint-*"):
                 checkpoint.unlink()
             _sync(self.folder)
             try:
@@ -208,10 +209,11 @@ def _move_aside(folder: Path) -> None:
 
 def _checkpointed_at(folder: Path) -> float:
     """When the folder's checkpoint was written, in seconds; 0 without one."""
-    try:
-        return (folder / CHECKPOINT).stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+    newest = 0.0
+    for checkpoint in folder.glob(CHECKPOINTS):
+        with contextlib.suppress(FileNotFoundError):  # a late writer goes on to the next
+            newest = max(newest, checkpoint.stat().st_mtime)
+    return newest
 
 
 def _sync(path: Path) -> None:

@@ -1,23 +1,32 @@
 """A training's state after an epoch, on disk: resumed from it, a training gives the model it would have given.
 
-Two files: arrays in `checkpoint-<epoch>.npz`, and `checkpoint.json`, which names them with their hash and is replaced
-in one step. So there is a whole checkpoint at every moment, whenever the process dies. No pickle.
+One file, `checkpoint-<epoch>`: a line with the hash of all that follows, a line of JSON, which says how the arrays lie
+behind it, and their bytes. It gets its name when it is whole, and only then the one before it loses its own, so there
+is a whole checkpoint at every moment, whenever the process dies. No pickle.
+
+Many an epoch takes but ten milliseconds, hence no archive with a member for each array, and no new file each time: what
+was the checkpoint before the last is written over, under a name that nobody reads. To write a fresh one and delete it
+takes twice as long, to rename it over the last one eight times: a file system writes it out first. It isn't synced
+either: what a machine takes along that loses its power is epochs, which are done again to the same bytes.
 """
 
 import hashlib
-import zipfile
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from domain.results import Fraction, Frozen
-from engine.model import Arrays, pack, unpack
+from engine.model import Arrays
 
-STATE_FILE: Final = "checkpoint.json"
+_NAME: Final = re.compile(r"checkpoint-([0-9]+)")
+_SPARE: Final = "checkpoint-spare"
 
 
 class EpochRecord(Frozen):
@@ -57,45 +66,72 @@ class Checkpoint:
     arrays: Mapping[str, Arrays]
 
 
-class _File(Frozen):
+class _Array(Frozen):
+    """Where an array belongs, and what its bytes are."""
+
+    tree: str
+    name: str
+    dtype: str
+    shape: tuple[NonNegativeInt, ...]
+
+
+class _Head(Frozen):
     fingerprint: str
-    arrays: str = Field(pattern=r"^checkpoint-[0-9]+\.npz$")
-    sha256: str
     state: FitState
+    arrays: tuple[_Array, ...]
 
 
 def write_checkpoint(directory: Path, fingerprint: str, checkpoint: Checkpoint) -> None:
     """Replace the directory's checkpoint by this one."""
-    content = pack({f"{tree}/{name}": a for tree, arrays in checkpoint.arrays.items() for name, a in arrays.items()})
-    name = f"checkpoint-{checkpoint.state.epoch}.npz"
-    _replace(directory / name, content)
-    file = _File(
-        fingerprint=fingerprint, arrays=name, sha256=hashlib.sha256(content).hexdigest(), state=checkpoint.state
+    placed = [(tree, name, array) for tree, arrays in checkpoint.arrays.items() for name, array in arrays.items()]
+    head = _Head(
+        fingerprint=fingerprint,
+        state=checkpoint.state,
+        arrays=tuple(_Array(tree=tree, name=name, dtype=a.dtype.str, shape=a.shape) for tree, name, a in placed),
     )
-    _replace(directory / STATE_FILE, file.model_dump_json(indent=1).encode())
-    for older in directory.glob("checkpoint-*.npz"):
-        if older.name != name:
-            older.unlink(missing_ok=True)
+    content = b"".join((head.model_dump_json().encode(), b"\n", *(array.tobytes() for _, _, array in placed)))
+    path, spare = directory / f"checkpoint-{checkpoint.state.epoch}", directory / _SPARE
+    spare.touch()
+    with spare.open("r+b") as file:
+        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        file.truncate()
+    spare.replace(path)
+    for _, other in _checkpoints(directory):
+        if other != path:
+            other.replace(spare)
 
 
 def read_checkpoint(directory: Path, fingerprint: str) -> Checkpoint | None:
     """The directory's checkpoint, or None if there is none, or it is damaged, or another training's."""
-    try:
-        file = _File.model_validate_json((directory / STATE_FILE).read_bytes())
-        content = (directory / file.arrays).read_bytes()
-        if file.fingerprint != fingerprint or hashlib.sha256(content).hexdigest() != file.sha256:
-            return None
-        flat = unpack(content)
-    except (OSError, ValueError, ValidationError, zipfile.BadZipFile):
-        return None
-    arrays: dict[str, dict[str, NDArray[Any]]] = {}
-    for key, array in flat.items():
-        tree, _, name = key.partition("/")
-        arrays.setdefault(tree, {})[name] = array
-    return Checkpoint(file.state, arrays)
+    for _, path in sorted(_checkpoints(directory), reverse=True):
+        try:
+            digest, _, content = path.read_bytes().partition(b"\n")
+            if digest != hashlib.sha256(content).hexdigest().encode():
+                continue
+            text, _, data = content.partition(b"\n")
+            head = _Head.model_validate_json(text)
+            if head.fingerprint == fingerprint:
+                return Checkpoint(head.state, _taken_apart(head.arrays, memoryview(data)))
+        except (OSError, ValueError, TypeError, ValidationError):
+            continue
+    return None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.replace(path)
+def _checkpoints(directory: Path) -> Iterator[tuple[int, Path]]:
+    """Those in a directory, with their epochs: two, where the process died between one and the other."""
+    for path in directory.glob("checkpoint-*"):
+        if named := _NAME.fullmatch(path.name):
+            yield int(named[1]), path
+
+
+def _taken_apart(arrays: tuple[_Array, ...], data: memoryview) -> Mapping[str, Arrays]:
+    """By tree, then by name. ValueError where the data are not as long as they should be."""
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for one in arrays:
+        dtype = np.dtype(one.dtype)
+        size = prod(one.shape) * dtype.itemsize
+        found.setdefault(one.tree, {})[one.name] = np.frombuffer(data[:size], dtype).reshape(one.shape)
+        data = data[size:]
+    if data:
+        raise ValueError("there is more than the arrays that are named")
+    return found

@@ -6,8 +6,8 @@ The order is that of `strategy.features`. Scalers are fitted on the training par
 that the backtest sees the very same numbers.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -69,34 +69,42 @@ def _computed(strategy: Strategy, frame: pd.DataFrame) -> Matrix:
     # By columns: each is written, and looked through, as a whole.
     matrix = np.empty((len(frame), len(strategy.features)), dtype=np.float64, order="F")
     views: dict[str, _View] = {}
-    for position, feature in enumerate(strategy.features):
-        if feature.timeframe not in views:
-            views[feature.timeframe] = _view(strategy, frame, base, feature.timeframe)
-        matrix[:, position] = views[feature.timeframe].column(feature)
-    # A ratio to a price or a flat range can leave an infinity, which no network takes: it is no value, like a warm-up.
-    infinite = np.isinf(matrix)
-    if infinite.any():
-        matrix[infinite] = np.nan
+    # An indicator at a time, so that the memory of what one leaves behind is what the next is computed in.
+    for (timeframe, indicator), places in _grouped(strategy.features).items():
+        if timeframe not in views:
+            views[timeframe] = _view(strategy, frame, base, timeframe)
+        view = views[timeframe]
+        outputs = compute(strategy.indicator(indicator), view.frame)
+        for position in places:
+            matrix[:, position] = view.seen(_column(strategy.features[position], outputs, view.frame))
+            # A ratio to a price or a flat range can leave an infinity, which no network takes: it is no value, like a
+            # warm-up.
+            infinite = np.isinf(matrix[:, position])
+            if infinite.any():
+                matrix[infinite, position] = np.nan
     return matrix
 
 
-@dataclass
+def _grouped(features: Sequence[Feature]) -> dict[tuple[str, str], list[int]]:
+    """The features' positions, by timeframe and indicator, in the order in which these are first asked for."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for position, feature in enumerate(features):
+        groups.setdefault((feature.timeframe, feature.indicator), []).append(position)
+    return groups
+
+
+@dataclass(frozen=True)
 class _View:
-    """The bars of one timeframe, what was computed of them, and the bar that each base bar has seen closed last.
+    """The bars of one timeframe, and the bar that each base bar has seen closed last.
 
     last_closed: positions in `frame`, -1 where none has closed yet; None where the bars are the base's own.
     """
 
-    strategy: Strategy
     frame: pd.DataFrame
     last_closed: NDArray[np.int64] | None
-    outputs: dict[str, Outputs] = field(default_factory=dict)
 
-    def column(self, feature: Feature) -> Column:
-        """The feature at the close of each base bar."""
-        if feature.indicator not in self.outputs:
-            self.outputs[feature.indicator] = compute(self.strategy.indicator(feature.indicator), self.frame)
-        values = _column(feature, self.outputs[feature.indicator], self.frame)
+    def seen(self, values: Column) -> Column:
+        """A value of each of these bars, as it stands at the close of each base bar."""
         if self.last_closed is None:
             return values
         return np.append(values, np.nan)[self.last_closed]  # the bar before the first is the one appended
@@ -104,7 +112,7 @@ class _View:
 
 def _view(strategy: Strategy, frame: pd.DataFrame, base: str, timeframe: str) -> _View:
     if timeframe == base:
-        return _View(strategy, frame, None)
+        return _View(frame, None)
     if TIMEFRAMES[timeframe] < TIMEFRAMES[base]:
         raise ResearchError(
             ErrorCode.INVALID_STRATEGY,
@@ -112,7 +120,7 @@ def _view(strategy: Strategy, frame: pd.DataFrame, base: str, timeframe: str) ->
             f"Make {timeframe} the base_timeframe, or take it out.",
         )
     higher = resample(frame, timeframe)
-    return _View(strategy, higher, last_closed(_times(frame), base, _times(higher), timeframe))
+    return _View(higher, last_closed(_times(frame), base, _times(higher), timeframe))
 
 
 def fit_scalers(strategy: Strategy, train: Matrix) -> dict[str, Scaler]:

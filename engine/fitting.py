@@ -83,13 +83,16 @@ def fit(
         write_checkpoint(workdir, mark, found)
         report(_progress(step.state, training))
     began = time.monotonic() - step.state.seconds
+    rate, numbers = step.state.learning_rate, numbers_of(training, dataset, step.state.learning_rate)
     while step.state.epoch < training.epochs and not _stops(step.state, training):
+        if step.state.learning_rate != rate:
+            rate, numbers = step.state.learning_rate, numbers_of(training, dataset, step.state.learning_rate)
         network, optimizer_state, result = run_epoch(
             step.network,
             step.optimizer_state,
             *given,
             Chance.of(seed, step.state.epoch + 1, len(dataset.train.ends)),
-            numbers_of(training, dataset, step.state.learning_rate),
+            numbers,
             plan,
         )
         state = _advance(step.state, _record(step.state, dataset, result), training)
@@ -148,7 +151,10 @@ def _record(before: FitState, dataset: Dataset, result: EpochResult) -> EpochRec
 
 
 def _accuracy(outputs: Array, dataset: Dataset, rows: PartRows) -> float:
-    said = dataset.head.predictions(np.asarray(outputs)[: len(rows.targets)])
+    said = np.asarray(outputs)[: len(rows.targets)]
+    if not dataset.head.classes:
+        said = dataset.head.predictions(said)
+    # Of classes the largest output is the largest probability: no need to work that out.
     return accuracy(said, rows.targets, dataset.head.classes)
 
 

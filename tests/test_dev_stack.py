@@ -1,7 +1,6 @@
 """`research dev` as a person uses it: worker and server killed, two starts at once, Ctrl-C at any moment."""
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import os
@@ -187,10 +186,9 @@ def frozen_in_training(dev: Dev, cycle: Path, earlier: dict[Path, int] | None = 
 def epochs(cycle: Path) -> dict[Path, int]:
     """By attempt's folder, the epoch of its checkpoint; not of attempts that were moved aside for a later one."""
     found: dict[Path, int] = {}
-    for path in cycle.glob(".attempts/*/checkpoint.json"):
-        with contextlib.suppress(FileNotFoundError):  # moved or deleted this very moment
-            if path.parent.suffix != ".aside":
-                found[path.parent] = int(json.loads(path.read_bytes())["state"]["epoch"])
+    for path in cycle.glob(".attempts/*/checkpoint-[0-9]*"):
+        if path.parent.suffix != ".aside":
+            found[path.parent] = max(int(path.name.removeprefix("checkpoint-")), found.get(path.parent, 0))
     return found
 
 

@@ -164,7 +164,7 @@ async def _cancelled(doom: Doom, kind: Kind) -> None:
             text = LONG.read_text().replace("epochs: 300", "epochs: 600").replace("size: 64", "size: 16")
             cycle, _ = await house.start(house.request(strategy=house.files.save("long", text)))
 
-            await until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint.json"))))
+            await until(lambda: bool(list(doom.root.glob("artifacts/*/.attempts/*/checkpoint-[0-9]*"))))
             going = await doom.met(worker, cancelled(house, cycle))
             await living.enter_async_context(replacement(doom, kind, house))
             status = await asyncio.wait_for(going, PATIENCE)

@@ -176,6 +176,14 @@ def supertrend(frame: pd.DataFrame, period: int = 10, multiplier: float = 3.0) -
 
 
 def parabolicsar(frame: pd.DataFrame, initial_af: float = 0.02, step_af: float = 0.02, max_af: float = 0.2) -> Lines:
+    """Wilder's stop and reverse (New Concepts in Technical Trading Systems, 1978), bar by bar.
+
+    Wilder begins with the extreme point of a trade before, which a series of bars has not; so how to begin is a
+    convention. Here it is that which TA-Lib's ta_SAR.c states, and ascribes to Metastock too: the first bar has no
+    stop, the first stop is its low or high; the trade is long unless the second bar's -DM is above 0 (it falls by more
+    than it rises), so that a tie is long. The lines here were first fitted to TA-Lib's output on these bars, and then
+    held against that file's text, step by step: they say the same.
+    """
     high, low = prices(frame, "high", "low")
     fall = low[0] - low[1]
     rising = not (fall > 0 and fall > high[1] - high[0])

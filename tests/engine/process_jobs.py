@@ -112,7 +112,7 @@ def train(
 ) -> TrainingResult:
     epoch, state = 0, str(job.seed)
     if resume_from is not None:
-        epoch, state = json.loads((resume_from / "checkpoint.json").read_text())
+        epoch, state = json.loads((resume_from / "checkpoint-1").read_text())
     while epoch < EPOCHS:
         epoch += 1
         with (places.data / "journal").open("a") as lines:
@@ -120,8 +120,8 @@ def train(
         while hold(places, epoch).exists():
             time.sleep(0.005)
         state = hashlib.sha256(f"{state} {epoch}".encode()).hexdigest()
-        (workdir / "checkpoint.tmp").write_text(json.dumps([epoch, state]))
-        (workdir / "checkpoint.tmp").replace(workdir / "checkpoint.json")
+        (workdir / "checkpoint-spare").write_text(json.dumps([epoch, state]))
+        (workdir / "checkpoint-spare").replace(workdir / "checkpoint-1")
         report(Progress(fraction=epoch / EPOCHS, step=f"epoch {epoch} of {EPOCHS}"))
     (workdir / "model.npz").write_text(state)
     (workdir / "history.json").write_text("[]")

@@ -44,10 +44,10 @@ def test_a_published_result_is_read_back_with_its_files_under_the_jobs_name(file
 
 
 def test_checkpoints_and_attempts_are_gone_after_publishing(files: JobFiles) -> None:
-    (files.open_attempt().folder / "checkpoint.json").write_text("1")
+    (files.open_attempt().folder / "checkpoint-1").write_text("1")
     attempt = files.open_attempt()
-    (attempt.folder / "checkpoint.json").write_text("2")
-    (attempt.folder / "checkpoint.npz").write_text("2")
+    (attempt.folder / "checkpoint-1").write_text("2")
+    (attempt.folder / "checkpoint-spare").write_text("2")
     attempt.publish(finish(attempt))
     assert set(tree(files.artifacts)) == {
         "cycle-1/.attempts/training-0123456789ab.current",
@@ -58,13 +58,13 @@ def test_checkpoints_and_attempts_are_gone_after_publishing(files: JobFiles) -> 
 
 def test_a_checkpoint_is_kept_until_the_result_is_on_the_disk(files: JobFiles) -> None:
     attempt = files.open_attempt()
-    (attempt.folder / "checkpoint.json").write_text("1")
+    (attempt.folder / "checkpoint-1").write_text("1")
     (attempt.folder / "result.json").mkdir()  # a result that cannot be written
     with pytest.raises(OSError, match="Is a directory"):
         attempt.publish(finish(attempt))
     resume_from = files.open_attempt().resume_from
     assert resume_from is not None
-    assert (resume_from / "checkpoint.json").read_text() == "1"
+    assert (resume_from / "checkpoint-1").read_text() == "1"
 
 
 def test_attempts_that_nobody_came_back_to_for_a_week_are_deleted_and_results_stay(files: JobFiles) -> None:
@@ -87,7 +87,7 @@ def test_an_attempt_that_still_writes_checkpoints_is_not_abandoned(files: JobFil
     attempts = attempt.folder.parent
     for path in (*attempts.iterdir(), attempts):
         os.utime(path, (1e9, 1e9))
-    (attempt.folder / "checkpoint.json").write_text("1")
+    (attempt.folder / "checkpoint-1").write_text("1")
     remove_abandoned(files.artifacts)
     assert attempt.folder.is_dir()
 
@@ -96,16 +96,17 @@ def test_the_next_attempt_resumes_from_the_newest_checkpoint(files: JobFiles) ->
     assert files.open_attempt().resume_from is None
     first = files.open_attempt()
     assert first.resume_from is None
-    (first.folder / "checkpoint.json").write_text("1")
+    (first.folder / "checkpoint-1").write_text("1")
     second = files.open_attempt()
     assert second.resume_from is not None
-    assert (second.resume_from / "checkpoint.json").read_text() == "1"
+    assert (second.resume_from / "checkpoint-1").read_text() == "1"
+    (second.folder / "checkpoint-spare").write_text("hal")
     third = files.open_attempt()
     assert third.resume_from == second.resume_from, "an attempt that left no checkpoint hides none"
-    (third.folder / "checkpoint.json").write_text("3")
+    (third.folder / "checkpoint-1").write_text("3")
     fourth = files.open_attempt()
     assert fourth.resume_from is not None
-    assert (fourth.resume_from / "checkpoint.json").read_text() == "3"
+    assert (fourth.resume_from / "checkpoint-1").read_text() == "3"
 
 
 def test_an_overtaken_attempt_finds_its_folder_gone(files: JobFiles) -> None:
@@ -113,7 +114,7 @@ def test_an_overtaken_attempt_finds_its_folder_gone(files: JobFiles) -> None:
     files.open_attempt()
     assert not late.is_current
     with pytest.raises(FileNotFoundError):
-        (late.folder / "checkpoint.json").write_text("late")
+        (late.folder / "checkpoint-1").write_text("late")
 
 
 def test_an_overtaken_attempt_cannot_publish(files: JobFiles) -> None:
@@ -137,7 +138,7 @@ def test_an_overtaken_attempt_gets_the_published_result_and_changes_nothing(file
 
 def test_a_file_that_a_late_writer_holds_open_is_not_a_file_of_the_next_attempt(files: JobFiles) -> None:
     late = files.open_attempt()
-    (late.folder / "checkpoint.json").write_text("1")
+    (late.folder / "checkpoint-1").write_text("1")
     with (late.folder / "model.npz").open("w") as held:
         attempt = files.open_attempt()
         attempt.publish(finish(attempt))

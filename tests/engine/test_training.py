@@ -1,11 +1,10 @@
-"""Training: real skill on real bars, none where there is none, the same bytes each time, also after an interruption."""
+"""Training: real skill on real bars, none where there is none, the same bytes each time."""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,53 +15,11 @@ from domain.gates import GateResult, GateThresholds, training_gate
 from domain.results import Task, TrainingResult
 from domain.strategy import Strategy
 from engine.bars import AssetClass, encode, file_name
-from engine.checkpoint import STATE_FILE
 from engine.dataset import Dataset, PartRows, prepare
 from engine.fitting import baseline_loss, fit
-from engine.interface import Places, Progress, TrainJob
-from engine.training import build_features, load_model, predict, run_training, summarise
-
-Prepared = tuple[TrainJob, Places]
-Change = Mapping[str, Any]
-
-EPOCHS = 6
-SCHEDULED: Change = {
-    "training": {
-        "lr_scheduler": {"type": "reduce_on_plateau", "factor": 0.5, "patience": 1},
-        "early_stopping": {"enabled": True, "patience": 4, "min_delta": 0.0},
-    }
-}
-
-
-class Interrupted(Exception):
-    """Stands for whatever ends a process between two epochs."""
-
-
-def nothing(progress: Progress) -> None:
-    """A report that nobody reads."""
-
-
-def stop_after(epoch: int) -> Callable[[Progress], None]:
-    def report(progress: Progress) -> None:
-        if progress.step.startswith(f"epoch {epoch} of "):
-            raise Interrupted
-
-    return report
-
-
-def train(
-    prepared: Prepared,
-    workdir: Path,
-    final: PurePosixPath,
-    report: Callable[[Progress], None] = nothing,
-    resume_from: Path | None = None,
-) -> TrainingResult:
-    workdir.mkdir()
-    return run_training(*prepared, workdir, final, report, resume_from)
-
-
-def model_bytes(workdir: Path) -> bytes:
-    return (workdir / "model.npz").read_bytes() + (workdir / "model.json").read_bytes()
+from engine.interface import Progress
+from engine.training import build_features, load_model, predict, summarise
+from tests.engine.trainings import EPOCHS, Change, Prepared, model_bytes, nothing, train
 
 
 def gate(result: TrainingResult) -> GateResult:
@@ -137,96 +94,6 @@ def test_the_same_job_gives_the_same_bytes_and_another_seed_others(
     assert first.model_dump(exclude={"seconds"}) == again.model_dump(exclude={"seconds"})
     assert (tmp_path / "a" / "model.npz").read_bytes() != (tmp_path / "c" / "model.npz").read_bytes()
     assert other.model_id != first.model_id
-
-
-def epochs_of(steps: list[Progress]) -> list[Progress]:
-    """What was reported of epochs."""
-    return [step for step in steps if step.step.startswith("epoch")]
-
-
-def recurrent(kind: str) -> Change:
-    small = {"sequence_length": 4, "hidden_size": 4, "num_layers": 2, "dropout": 0.2}
-    architecture = {"hidden_layers": None, "activation": None, **small}
-    return {"model": {"type": kind, "architecture": architecture}, "training": {"class_weights": "balanced"}}
-
-
-@pytest.mark.parametrize(
-    "change", [{}, SCHEDULED, recurrent("lstm"), recurrent("gru")], ids=["plain", "scheduled", "lstm", "gru"]
-)
-def test_interrupted_after_any_epoch_and_resumed_it_is_the_same_model(
-    job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath, change: Change
-) -> None:
-    whole = train(job(change), tmp_path / "whole", final)
-    for epoch in range(1, whole.epochs + 1):
-        with pytest.raises(Interrupted):
-            train(job(change), tmp_path / f"cut-{epoch}", final, stop_after(epoch))
-        steps: list[Progress] = []
-        resumed = train(job(change), tmp_path / f"on-{epoch}", final, steps.append, tmp_path / f"cut-{epoch}")
-        assert len(epochs_of(steps)) == whole.epochs - epoch + 1
-        assert model_bytes(tmp_path / f"on-{epoch}") == model_bytes(tmp_path / "whole")
-        assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
-
-
-def test_interrupted_again_and_again_it_is_the_same_model(
-    job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath
-) -> None:
-    train(job(), tmp_path / "whole", final)
-    before: Path | None = None
-    for epoch in range(1, EPOCHS + 1):
-        with pytest.raises(Interrupted):
-            train(job(), tmp_path / f"try-{epoch}", final, stop_after(epoch), before)
-        before = tmp_path / f"try-{epoch}"
-    train(job(), tmp_path / "last", final, resume_from=before)
-    assert model_bytes(tmp_path / "last") == model_bytes(tmp_path / "whole")
-
-
-def test_a_resumed_attempt_holds_a_checkpoint_before_its_first_epoch(
-    job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath
-) -> None:
-    with pytest.raises(Interrupted):
-        train(job(), tmp_path / "a", final, stop_after(3))
-    with pytest.raises(Interrupted):
-        train(job(), tmp_path / "b", final, stop_after(3), tmp_path / "a")
-    assert (tmp_path / "b" / STATE_FILE).read_bytes() == (tmp_path / "a" / STATE_FILE).read_bytes()
-
-
-@pytest.mark.parametrize("damage", ["no state", "no arrays", "half arrays", "half state", "path", "nothing at all"])
-def test_a_damaged_checkpoint_is_as_none(
-    job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath, damage: str
-) -> None:
-    train(job(), tmp_path / "whole", final)
-    cut = tmp_path / "cut"
-    with pytest.raises(Interrupted):
-        train(job(), cut, final, stop_after(2))
-    state, arrays = cut / STATE_FILE, cut / "checkpoint-2.npz"
-    match damage:
-        case "no state":
-            state.unlink()
-        case "no arrays":
-            arrays.unlink()
-        case "half arrays":
-            arrays.write_bytes(arrays.read_bytes()[:-100])
-        case "half state":
-            state.write_bytes(state.read_bytes()[:-100])
-        case "path":
-            state.write_text(state.read_text().replace("checkpoint-2.npz", "../whole/model.npz"))
-        case _:
-            state.unlink()
-            arrays.unlink()
-    steps: list[Progress] = []
-    train(job(), tmp_path / "on", final, steps.append, cut)
-    assert len(epochs_of(steps)) == EPOCHS
-    assert model_bytes(tmp_path / "on") == model_bytes(tmp_path / "whole")
-
-
-def test_another_jobs_checkpoint_is_not_taken(
-    job: Callable[..., Prepared], tmp_path: Path, final: PurePosixPath
-) -> None:
-    train(job(seed=1), tmp_path / "whole", final)
-    with pytest.raises(Interrupted):
-        train(job(seed=2), tmp_path / "cut", final, stop_after(3))
-    train(job(seed=1), tmp_path / "on", final, resume_from=tmp_path / "cut")
-    assert model_bytes(tmp_path / "on") == model_bytes(tmp_path / "whole")
 
 
 def test_a_model_that_sees_nothing_fails_the_gate(
