@@ -34,6 +34,7 @@ from domain.ledger import (
     Reply,
     TopUp,
 )
+from worker import workflow_runner
 from workflows.budget import BudgetWorkflow
 
 PHASE = "design"
@@ -322,13 +323,14 @@ class House:
 
 
 def ledger_worker(client: Client, queue: str, interceptors: Sequence[Interceptor] = ()) -> Worker:
-    """A worker of the ledger and its activities."""
+    """A worker of the ledger and its activities, in the sandbox of the real one."""
     activities = BudgetActivities(client)
     return Worker(
         client,
         task_queue=queue,
         workflows=[BudgetWorkflow],
         activities=[activities.ensure_budget, activities.describe_holders],
+        workflow_runner=workflow_runner(),
         interceptors=interceptors,
     )
 
