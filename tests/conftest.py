@@ -22,6 +22,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-screenshots", action="store_true", help="write the pictures of the pages into docs/")
 
 
+LONGEST = (
+    "tests/test_dev_stack.py",
+    "tests/workflows/test_storm.py",
+    "tests/test_docs.py",
+    "tests/workflows/budget/test_benchmark.py",
+    "tests/chaos/",
+    "tests/claude/test_cycle_claude.py",
+    "tests/engine/test_every_strategy.py",
+)
+"""Where the longest tests stand; what takes longest or waits most comes first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests go first, so that no process is left alone with one of them at the end."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
     """A running server; its client speaks pydantic. Tests take task queues and workflow ids of their own."""
