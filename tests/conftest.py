@@ -1,8 +1,10 @@
-"""What all tests share: one real Temporal server for the session, quick, in memory, with our search attributes."""
+"""What all tests share: one real Temporal server for the session, quick, in memory, with our search attributes; and
+processes for jobs of the engine.
+"""
 
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from client.dev import server_options
+from engine.pool import JobPool
 from workflows import search_attributes
 
 
@@ -56,3 +59,16 @@ async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_log_level="error",
     ) as env:
         yield env
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where engine processes keep their compiled programs."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def pool(compiled: Path) -> Iterator[JobPool]:
+    """Engine processes are shared by the tests: starting them is the slow part."""
+    with JobPool(1, compiled) as pool:
+        yield pool
