@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed
 	@$(BIN)/python -m client.demo
 
+# Three processes even on two processors: a test of a house on a server waits for much of its time.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -157,7 +157,8 @@ def test_a_worker_killed_in_mid_training_and_a_stack_stopped_twice_in_it_change_
 
     for number, how in enumerate((signal.SIGTERM, signal.SIGINT), 1):
         reached = frozen_in_training(dev, cycle, reached)
-        dev.stop(how)
+        dev.stop(how)  # leaves no process
+        assert not (dev.home / "dev.json").exists()
         assert worker_log.read_text().count("handed over at ") == number
         dev.call()
         dev.until_ready()
@@ -190,11 +191,6 @@ def epochs(cycle: Path) -> dict[Path, int]:
         if path.parent.suffix != ".aside":
             found[path.parent] = max(int(path.name.removeprefix("checkpoint-")), found.get(path.parent, 0))
     return found
-
-
-def test_ctrl_c_leaves_no_process_and_the_next_dev_finds_everything(dev: Dev, tmp_path: Path) -> None:
-    dev.stop(signal.SIGINT)
-    assert not (tmp_path / "home" / "dev.json").exists()
 
 
 def test_a_server_killed_is_started_again_on_its_port_with_its_data(dev: Dev) -> None:

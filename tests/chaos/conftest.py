@@ -1,6 +1,5 @@
 """What the tests of processes that die share."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,6 @@ from temporalio.testing import WorkflowEnvironment
 from engine.pool import JobPool
 
 from .scenarios import Bench
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where engine processes keep their compiled programs."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="session")
-def pool(compiled: Path) -> Iterator[JobPool]:
-    """Engine processes are shared by the tests: starting them is the slow part."""
-    with JobPool(1, compiled) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="session")

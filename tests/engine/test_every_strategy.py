@@ -1,8 +1,14 @@
-"""Whatever validates as trainable is trained and backtested: nothing that a file asks for fails for want of code."""
+"""Whatever validates as trainable is trained and backtested: nothing that a file asks for fails for want of code.
+
+In the usual run these are files that together ask for each kind of network, loss, label and output, for several symbols
+and several timeframes, and one more, another every day; with `--chaos` all are.
+"""
 
 import hashlib
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import jax
@@ -37,7 +43,38 @@ def compiled_quickly() -> Iterator[None]:
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Some of the files, or all."""
+    if "name" in metafunc.fixturenames:
+        rest = [name for name in TRAINABLE if name not in enough()]
+        today = rest[datetime.now(UTC).date().toordinal() % len(rest)]
+        metafunc.parametrize("name", TRAINABLE if metafunc.config.getoption("chaos") else [*enough(), today])
+
+
+@cache
+def enough() -> list[str]:
+    """Files that together ask for all that any asks for; always the same ones."""
+    asked = {name: asks(load_strategy(text_of(name)).strategy) for name in TRAINABLE}
+    chosen, missing = [], set[str]().union(*asked.values())
+    while missing:
+        chosen.append(max(TRAINABLE, key=lambda name: len(asked[name] & missing)))
+        missing -= asked[chosen[-1]]
+    return chosen
+
+
+def asks(strategy: Strategy) -> set[str]:
+    """What a strategy asks of the training, in words."""
+    training, data = strategy.training, strategy.training_data
+    found = {
+        f"network {strategy.model.type}",
+        f"loss {training.loss}",
+        f"labels {training.labels.source}",
+        f"output {strategy.decisions.output_format}",
+    }
+    several = {"symbols": data.symbols, "timeframes": data.timeframes}
+    return found | {f"several {what}" for what, named in several.items() if len(named) > 1}
+
+
 def test_what_validates_as_trainable_is_trained_and_backtested(name: str, tmp_path: Path, final: PurePosixPath):
     read = load_strategy(text_of(name)).strategy
     strategy = read.model_copy(update={"training": read.training.model_copy(update={"epochs": EPOCHS})})

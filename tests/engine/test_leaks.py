@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from domain.strategy import Strategy
-from engine.interface import BacktestJob
+from engine.interface import BacktestJob, Places
 from engine.model import load_model
 from engine.training import run_training
 from tests.engine.leaks import LEAKS, Leak
@@ -18,25 +18,41 @@ ASKED = {str(leak.asks): leak.asks for leak in LEAKS}
 """Each strategy that some leak needs, once."""
 
 Build = Callable[[Mapping[str, Any]], Case]
+Learnt = dict[str, tuple[BacktestJob, Places]]
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Learnt:
+    """What was trained already, by what it asks: the backtest that it leads to, and the places where it lies."""
+    return {}
 
 
 @pytest.fixture
-def trained(job: Callable[..., Any], strategy: Callable[..., Strategy], eurusd: pd.DataFrame, tmp_path: Path) -> Build:
-    """A strategy, trained before anything is planted."""
+def trained(
+    job: Callable[..., Any],
+    strategy: Callable[..., Strategy],
+    eurusd: pd.DataFrame,
+    tmp_path: Path,
+    learnt: Learnt,
+    final: PurePosixPath,
+) -> Build:
+    """A strategy, trained before anything is planted; each is trained once."""
 
     def build(asks: Mapping[str, Any]) -> Case:
-        train_job, places = job(asks)
-        final = PurePosixPath("cyc-1/training-ab12cd")
-        (places.artifacts / final).mkdir(parents=True)
-        training = run_training(train_job, places, places.artifacts / final, final, lambda _: None)
-        wanted = BacktestJob(
-            **train_job.model_dump(),
-            model_path=training.model_path,
-            model_id=training.model_id,
-            data_sha256=training.data_sha256,
-            trials=1,
-        )
-        model = load_model(places.artifacts / str(training.model_path))
+        if str(asks) not in learnt:
+            train_job, places = job(asks)
+            (places.artifacts / final).mkdir(parents=True)
+            training = run_training(train_job, places, places.artifacts / final, final, lambda _: None)
+            wanted = BacktestJob(
+                **train_job.model_dump(),
+                model_path=training.model_path,
+                model_id=training.model_id,
+                data_sha256=training.data_sha256,
+                trials=1,
+            )
+            learnt[str(asks)] = wanted, places
+        wanted, places = learnt[str(asks)]
+        model = load_model(places.artifacts / str(wanted.model_path))
         return Case(strategy(asks), model, wanted, places, eurusd, tmp_path / "backtest")
 
     return build

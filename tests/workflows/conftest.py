@@ -187,16 +187,9 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def pool(tmp_path_factory: pytest.TempPathFactory):
-    """Engine processes are shared by the tests: starting them is the slow part."""
-    with JobPool(1, tmp_path_factory.mktemp("compiled")) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="session")
-def small_pool(tmp_path_factory: pytest.TempPathFactory):
+def small_pool(compiled: Path):
     """A process at a time, for jobs that need none of the engine's libraries."""
-    with JobPool(1, tmp_path_factory.mktemp("compiled"), warm=()) as pool:
+    with JobPool(1, compiled, warm=()) as pool:
         yield pool
 
 

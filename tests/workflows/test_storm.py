@@ -1,4 +1,6 @@
-"""Sixty-four cycles at once on a plain server with its default limits, on a short day, with workers that are killed.
+"""Many cycles at once on a plain server with its default limits, on a short day, with workers that are killed.
+
+The usual run has thirty-two, `--chaos` sixty-four.
 
 The ledger continues as new all the while. What was granted never passes the limit, nobody is told anything but granted,
 queued or refused, and in the end every call in the books is a bill of the provider's, exact to the token.
@@ -12,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -29,25 +32,39 @@ from workflows import search_attributes
 from workflows.budget import BudgetWorkflow
 from workflows.research_cycle import ResearchCycleWorkflow
 
-CYCLES = 64
-ACTIVE = 12
-TOO_SHORT = ACTIVE * ENVELOPE
-"""Tokens of a day; those who don't mind to wait use about twice as many together."""
-
-LONG = 5 * TOO_SHORT
-"""More than all use."""
-
 IMPATIENT = 4
 """One cycle of so many is not content with a place in the queue."""
-
-RUNS = 20
-"""Of the ledger, at the least. A server starts one no sooner than a second after the last."""
 
 CALLS_A_RUN = 11
 """So many calls the provider takes before it waits for the ledger's next run."""
 
-KILLS = (25, 60, 95)
-"""After so many calls a worker is killed."""
+
+class Storm(NamedTuple):
+    """How much happens. runs: of the ledger, at the least; a server starts one no sooner than a second after the last.
+
+    kills: after so many calls a worker is killed. drops, limits: of so many calls one is dropped, one is turned away.
+    """
+
+    cycles: int
+    active: int
+    runs: int
+    kills: tuple[int, ...]
+    drops: int
+    limits: int
+
+    @property
+    def too_short(self) -> int:
+        """Tokens of a day; those who don't mind to wait use about twice as many together."""
+        return self.active * ENVELOPE
+
+    @property
+    def enough(self) -> int:
+        """More than all use."""
+        return 5 * self.too_short
+
+
+USUAL = Storm(cycles=32, active=6, runs=10, kills=(12, 30), drops=25, limits=15)
+LONG = Storm(cycles=64, active=12, runs=20, kills=(25, 60, 95), drops=50, limits=30)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -105,19 +122,20 @@ class Kills:
     """Of the workers beside the house's own, one after the other, as by the kernel, each in the middle of a call."""
 
     house: MeteredHouse
+    after: tuple[int, ...]
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
     doomed: set[int] = field(default_factory=set)
     ends: list[int | None] = field(default_factory=list)
 
     async def prepare(self) -> None:
         """All at work before the first cycle starts, so that each has its share."""
-        self.workers += await asyncio.gather(*(self.house.worker_process() for _ in KILLS))
+        self.workers += await asyncio.gather(*(self.house.worker_process() for _ in self.after))
 
     async def go_on(self) -> None:
         """Until all are killed."""
         provider = self.house.provider
         try:
-            for worker, calls in zip(self.workers, KILLS, strict=True):
+            for worker, calls in zip(self.workers, self.after, strict=True):
                 await provider.until(at_least(provider.calls, calls))
                 self.doomed = {worker.pid}  # the provider doesn't answer it any more
                 await provider.until(lambda: any(call.sender in self.doomed for call in provider.under_way))
@@ -138,33 +156,39 @@ async def test_in_a_storm_nothing_is_granted_beyond_the_limit_and_every_bill_is_
     plain_env: WorkflowEnvironment, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Who still waits when the day has nothing left is cancelled; in the long form the limit is raised instead."""
+    chaos = request.config.getoption("chaos")
+    storm = LONG if chaos else USUAL
     async with metered_house(plain_env.client, tmp_path) as house:
-        watch, kills = Watch(house), Kills(house)
+        watch, kills = Watch(house), Kills(house, storm.kills)
 
         async def deed(call: Call, nth: int) -> Deed:
             number = len(house.provider.calls)
             await house.provider.until(
                 lambda: len(watch.runs) * CALLS_A_RUN >= number and call.sender not in kills.doomed
             )
-            return Deed.DROP if number % 50 == 0 else Deed.RATE_LIMIT if number % 30 == 0 else Deed.ANSWER
+            if number % storm.drops == 0:
+                return Deed.DROP
+            return Deed.RATE_LIMIT if number % storm.limits == 0 else Deed.ANSWER
 
         house.provider.deed = deed
-        await house.open_ledger(tokens=TOO_SHORT, active=ACTIVE, continue_after_events=20)
+        await house.open_ledger(tokens=storm.too_short, active=storm.active, continue_after_events=20)
         await kills.prepare()
         async with asyncio.TaskGroup() as beside:
             following = beside.create_task(watch.follow())
             beside.create_task(kills.go_on())
-            started = await asyncio.gather(*(house.start(queue=n % IMPATIENT > 0) for n in range(CYCLES)))
+            started = await asyncio.gather(*(house.start(queue=n % IMPATIENT > 0) for n in range(storm.cycles)))
             ends = [beside.create_task(end_of(cycle)) for cycle, _ in started]
-            stuck = await watch.until(lambda status: len(status.waiting) + sum(end.done() for end in ends) == CYCLES)
-            assert max(house.provider.billed_by_day().values()) <= TOO_SHORT
-            if request.config.getoption("chaos"):
-                await house.set_limit(LONG)
+            stuck = await watch.until(
+                lambda status: len(status.waiting) + sum(end.done() for end in ends) == storm.cycles
+            )
+            assert max(house.provider.billed_by_day().values()) <= storm.too_short
+            if chaos:
+                await house.set_limit(storm.enough)
             else:
                 await asyncio.gather(
                     *(house.client.get_workflow_handle(one.cycle_id).cancel() for one in stuck.waiting)
                 )
-            await watch.until(lambda _: all(end.done() for end in ends) and len(watch.runs) > RUNS)
+            await watch.until(lambda _: all(end.done() for end in ends) and len(watch.runs) > storm.runs)
             last = await watch.until(lambda _: True)
             following.cancel()
         await house.provider.until(house.provider.is_idle)
@@ -173,21 +197,21 @@ async def test_in_a_storm_nothing_is_granted_beyond_the_limit_and_every_bill_is_
 
     told = Counter(admission.state for _, admission in started)
     assert told.keys() == {AdmissionState.GRANTED, AdmissionState.QUEUED, AdmissionState.REFUSED}
-    cancelled = 0 if request.config.getoption("chaos") else len(stuck.waiting)
+    cancelled = 0 if chaos else len(stuck.waiting)
     assert stuck.waiting or len(history) > 1  # a day that begins meanwhile has enough for them all
     assert Counter(status.outcome for status in statuses) == Counter(
         {
-            Outcome.COMPLETED: CYCLES - told[AdmissionState.REFUSED] - cancelled,
+            Outcome.COMPLETED: storm.cycles - told[AdmissionState.REFUSED] - cancelled,
             Outcome.REFUSED: told[AdmissionState.REFUSED],
             Outcome.CANCELLED: cancelled,
         }
     )
-    assert kills.ends == [-9] * len(KILLS)
+    assert kills.ends == [-9] * len(storm.kills)
     for one in watch.sums:
         assert one.tokens_settled + one.tokens_charged + one.tokens_held <= one.daily_budget
     assert (last.active, last.waiting, last.tokens_held, last.overrun_tokens) == ((), (), 0, 0)
     assert differences(watch.calls.values(), house.provider.bills) == []
-    assert len([entry for entry in watch.calls.values() if entry.state == "charged"]) >= len(KILLS)
+    assert len([entry for entry in watch.calls.values() if entry.state == "charged"]) >= len(storm.kills)
     by_cycle: dict[str, int] = defaultdict(int)
     for entry in watch.calls.values():
         by_cycle[entry.operation_id] += entry.total_tokens

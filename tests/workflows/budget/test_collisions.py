@@ -1,6 +1,7 @@
 """Signals that arrive in the very workflow task in which a ledger continues as new: the server fails that task.
 
-A collision is such a failed task, with the cause UNHANDLED_COMMAND in the history; they are counted there.
+A collision is such a failed task, with the cause UNHANDLED_COMMAND in the history; they are counted there. The usual
+run has twenty of them, `--chaos` a hundred.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
+import pytest
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
@@ -27,8 +29,10 @@ from .conftest import House, Voice, ledger_worker
 
 Start = Callable[..., Awaitable[House]]
 
-LEDGERS = 20
-RUNS = 5
+SOME, MANY = 5, 25
+"""Ledgers in the usual run, and with --chaos."""
+
+RUNS = 4
 """With a collision each; a server starts a run of the same ledger no sooner than a second after the last one."""
 
 ENVELOPE = 100_000
@@ -97,11 +101,12 @@ class Collider(Interceptor):
         return Inbound
 
 
-async def test_of_a_hundred_messages_that_collide_with_continuing_as_new_none_is_lost_and_none_counts_twice(
-    open_house: Start,
+async def test_of_many_messages_that_collide_with_continuing_as_new_none_is_lost_and_none_counts_twice(
+    open_house: Start, request: pytest.FixtureRequest
 ) -> None:
     queue, collider = f"colliding-{uuid.uuid4()}", Collider()
-    for _ in range(LEDGERS):
+    ledgers = MANY if request.config.getoption("chaos") else SOME
+    for _ in range(ledgers):
         house = await open_house(tokens=1_000_000, active=2, continue_after_events=20, at=queue)
         collider.floods[house.ledger.id] = Flood(house, await house.voice(), await house.voice())
     floods = list(collider.floods.values())
@@ -110,7 +115,7 @@ async def test_of_a_hundred_messages_that_collide_with_continuing_as_new_none_is
         books = [await books_of(flood) for flood in floods]
         runs = [events for flood in floods for events in (await flood.house.histories()).values()]
 
-    assert sum(map(collisions, runs)) >= LEDGERS * RUNS
+    assert sum(map(collisions, runs)) >= ledgers * RUNS
     for flood, (status, seqs, answers) in zip(floods, books, strict=True):
         assert len(seqs) == len(set(seqs))
         assert status.invocations_today == flood.records
