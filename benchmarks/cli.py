@@ -1,11 +1,10 @@
 """How long the command's first screens take, as whole processes, beside those of others.
 
-Run from the project's root: `python -m benchmarks.cli [--runs N] [--quick]`. Others that are not on PATH are left out.
-`status` is asked of a server that is not there, so that nothing but the command is measured; `floor` is what any
-command that speaks to Temporal from Python pays for its client alone.
+Run from the project's root: `python -m benchmarks.cli [--quick] [--json FILE]`. Others that are not on PATH are left
+out. `status` is asked of a server that is not there, so that nothing but the command is measured; beside it stands what
+any command that speaks to Temporal from Python pays for its client alone.
 """
 
-import argparse
 import os
 import shutil
 import socket
@@ -15,15 +14,18 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.figures import Group, Row, command
 from domain.results import Frozen
 
 HERE = Path(sys.executable).parent
 OTHERS = ("temporal", "llm", "prefect", "gh", "uv")
 GOAL = 0.25
 """Seconds, for `research --help` on an idle machine."""
+
+RUNS = 10
+"""Of each command."""
+
+HELP, BARE, FLOOR = "research --help", "python -c pass", "import temporalio.client"
 
 
 class Screen(Frozen):
@@ -46,9 +48,9 @@ def commands(others: tuple[str, ...] = OTHERS) -> dict[str, list[str]]:
         if (found := shutil.which(name, path=f"{HERE}{os.pathsep}{os.environ.get('PATH', '')}"))
     }
     return {
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "floor: import temporalio.client": [sys.executable, "-c", "import temporalio.client"],
-        "research --help": [research, "--help"],
+        BARE: [sys.executable, "-c", "pass"],
+        FLOOR: [sys.executable, "-c", "import temporalio.client"],
+        HELP: [research, "--help"],
         "research start --help": [research, "start", "--help"],
         "research status": [research, "--address", nobody, "status"],
         **{name: [found, "--help"] for name, found in beside.items()},
@@ -59,28 +61,43 @@ def measured(asked: dict[str, list[str]], runs: int) -> list[Screen]:
     """So many runs of each, in turn, after one that does not count."""
     taken: dict[str, list[float]] = {name: [] for name in asked}
     for run in range(runs + 1):
-        for name, command in asked.items():
+        for name, words in asked.items():
             began = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
             if run:
                 taken[name].append(time.perf_counter() - began)
     return [Screen(command=name, median=statistics.median(all_), best=min(all_)) for name, all_ in taken.items()]
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10, help="of each command")
-    parser.add_argument("--quick", action="store_true", help="one run, of its own alone: shows that it works")
-    options = parser.parse_args()
-    found = measured(commands(()), 1) if options.quick else measured(commands(), options.runs)
-    own = next(screen.median for screen in found if screen.command == "research --help")
-    table = Table("command", "median, s", "best, s", "research --help is", box=None)
-    for screen in found:
-        goal = f"goal <= {GOAL}" if screen.command == "research --help" else f"{own / screen.median:.2f} of it"
-        table.add_row(screen.command, f"{screen.median:.3f}", f"{screen.best:.3f}", goal)
-    Console().print(table)
+def groups(quick: bool) -> list[Group]:
+    """The first screens beside what any Python program pays, and beside other commands' help."""
+    found = measured(commands(()), 1) if quick else measured(commands(), RUNS)
+    by_name = {screen.command: screen for screen in found}
+    own, bare, floor = by_name[HELP], by_name[BARE], by_name[FLOOR]
+    screens = [
+        _row(own, "the goal", Screen(command="", median=GOAL, best=GOAL), goal=1.0),
+        _row(own, BARE, bare),
+        _row(by_name["research start --help"], BARE, bare),
+        _row(by_name["research status"], FLOOR, floor),
+    ]
+    known = {HELP, BARE, FLOOR, "research start --help", "research status"}
+    others = [_row(own, name, screen) for name, screen in by_name.items() if name not in known]
+    note = "Whole processes, files in the page cache; `status` asks a server that is not there."
+    return [Group(title="First screens", rows=(*screens, *others), notes=(note,))]
 
+
+def _row(screen: Screen, name: str, other: Screen, goal: float | None = None) -> Row:
+    return Row(
+        what=screen.command,
+        ours=f"{screen.median:.3f} s",
+        beside=name,
+        theirs=f"{other.median:.3f} s",
+        ratio=screen.median / other.median,
+        goal=goal,
+    )
+
+
+main = command("cli", __doc__ or "", ("typer", "temporalio"), groups)
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(None))

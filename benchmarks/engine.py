@@ -233,4 +233,4 @@ def measured(quick: bool) -> Sequence[Group]:
 main = command("engine", __doc__ or "", ("jax", "equinox", "optax", "ta-lib", "bt", "scikit-learn"), measured)
 
 if __name__ == "__main__":
-    raise SystemExit(main(None))
+    raise SystemExit(main())

@@ -23,12 +23,12 @@ from temporalio.client import Client
 
 from benchmarks.figures import Group, Row, command
 from benchmarks.growth_filler import Model, fill_server, fill_store
+from benchmarks.orchestration_house import OPEN_GATES
 from benchmarks.processes import Server, child, server
 from claude.design_desk import DesignDesk
 from client.cycles import start_cycle
 from client.main import run
 from domain.cycle import AdmissionState, CycleRequest, DesignerKind
-from domain.gates import GateThresholds
 from settings import Settings
 from store.cycles import Store
 from store.strategies import StrategyFiles
@@ -36,16 +36,6 @@ from store.strategies import StrategyFiles
 SIZES = (10, 100, 1_000, 10_000)
 GOAL = 1.5
 """What anything at the last size may be of the first."""
-
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
 
 WHY = (
     "A page has up to 20 rows, and of the first size there are fewer. Beyond the page nothing is read whole: the store "
@@ -271,4 +261,4 @@ def _measure(quick: bool) -> list[Group]:
 main = command("growth", __doc__ or "", ("temporalio", "sqlalchemy"), _measure)
 
 if __name__ == "__main__":
-    raise SystemExit(main(None))
+    raise SystemExit(main())

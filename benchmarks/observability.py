@@ -6,11 +6,8 @@ machine does hits both. An empty cycle has an engine that has its results at onc
 real bars.
 """
 
-import argparse
 import asyncio
-import os
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -20,17 +17,16 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from benchmarks.figures import Group, Row, command
+from benchmarks.orchestration_house import OPEN_GATES, STRATEGY
+from benchmarks.processes import child
 from client.dev import server_options, temporal_command
 from domain.cycle import CycleRequest, DesignerKind, StrategyRef
-from domain.gates import GateThresholds
 from domain.results import Frozen
-from settings import PROJECT
 from store.strategies import StrategyFiles
 from tests.observability.otlp_receiver import receiving
 from workflows import search_attributes
@@ -43,17 +39,7 @@ Watched = Literal["on", "off"]
 GOALS: dict[Kind, float] = {"empty": 1.15, "real": 1.01}
 """The median latency with all of it, against the one without."""
 
-STRATEGY = PROJECT / "engine" / "samples" / "planted_edge.yaml"
-
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
+NOTE = "Each has its page of metrics read once a second, and its spans received by a real receiver of OTLP."
 
 
 class Result(Frozen):
@@ -65,7 +51,6 @@ class Result(Frozen):
     off: float
     ratio: float
     goal: float
-    load: float
 
 
 async def measure(kind: Kind, cycles: int, scratch: Path) -> Result:
@@ -103,7 +88,6 @@ async def measure(kind: Kind, cycles: int, scratch: Path) -> Result:
         off=statistics.median(taken["off"]),
         ratio=statistics.median(on / off for on, off in zip(taken["on"], taken["off"], strict=True)),
         goal=GOALS[kind],
-        load=os.getloadavg()[0],
     )
 
 
@@ -111,23 +95,13 @@ async def measure(kind: Kind, cycles: int, scratch: Path) -> Result:
 async def _worker(
     address: str, queue: str, root: Path, watched: Watched, kind: Kind, exported: dict[str, str]
 ) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.observability_worker", address, queue, str(root), watched, kind),
-        cwd=PROJECT,
-        env={key: value for key, value in os.environ.items() if not key.startswith("OTEL_")} | exported,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    ready, page = (await process.stdout.readline()).decode().rstrip("\n").split(" ")
-    assert ready == "ready"
-    scraping = asyncio.create_task(_scrape(page))
-    try:
-        yield
-    finally:
-        scraping.cancel()
-        process.kill()
-        await process.wait()
+    words = (address, queue, str(root), watched, kind)
+    async with child("benchmarks.observability_worker", *words, environment=exported) as process:
+        scraping = asyncio.create_task(_scrape(process.said))
+        try:
+            yield
+        finally:
+            scraping.cancel()
 
 
 async def _scrape(page: str) -> None:
@@ -161,36 +135,29 @@ async def _cycle(client: Client, queue: str, root: Path, seed: int) -> float:
     return time.perf_counter() - begun
 
 
-def table(results: list[Result]) -> Table:
-    """The figures, a line a kind of cycle."""
-    found = Table("cycle", "cycles", "with, s", "without, s", "ratio", "goal", "load", box=None)
-    for result in results:
-        met = "" if result.ratio <= result.goal else "  missed"
-        found.add_row(
-            *(result.kind, str(result.cycles), f"{result.on:.3f}", f"{result.off:.3f}", f"{result.ratio:.3f}"),
-            *(f"<= {result.goal}{met}", f"{result.load:.1f}"),
-        )
-    return found
+def groups(quick: bool) -> list[Group]:
+    """The figures, a row a kind of cycle."""
+    return [Group(title="A cycle that is watched", rows=tuple(map(_row, asyncio.run(_measured(quick)))), notes=(NOTE,))]
+
+
+def _row(result: Result) -> Row:
+    return Row(
+        what=f"{result.kind} cycle, median of {result.cycles}",
+        ours=f"{result.on:.3f} s",
+        beside="without metrics, scrapes and traces",
+        theirs=f"{result.off:.3f} s",
+        ratio=result.ratio,
+        goal=result.goal,
+    )
 
 
 async def _measured(quick: bool) -> list[Result]:
-    plan: dict[Kind, int] = {"empty": 5} if quick else {"empty": 100, "real": 12}
+    plan: dict[Kind, int] = {"empty": 5} if quick else {"empty": 60, "real": 8}
     with tempfile.TemporaryDirectory() as scratch:
         return [await measure(kind, cycles, Path(scratch)) for kind, cycles in plan.items()]
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="five empty cycles: shows only that it works")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    arguments = parser.parse_args()
-    results = asyncio.run(_measured(arguments.quick))
-    Console().print(table(results))
-    if arguments.json:
-        lines = ",\n".join(result.model_dump_json() for result in results)
-        arguments.json.write_text(f"[{lines}]\n")
-
+main = command("observability", __doc__ or "", ("temporalio", "opentelemetry-sdk", "prometheus-client"), groups)
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(None))

@@ -6,15 +6,14 @@ once; `real`: the embedded one.
 """
 
 import asyncio
-import os
 import sys
-import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from benchmarks.processes import ending_with_standard_input
 from engine.embedded import EmbeddedEngine
 from engine.interface import Engine
 from engine.pool import JobPool
@@ -67,11 +66,6 @@ async def _work(address: str, queue: str, root: str, observed: str, kind: str) -
         await asyncio.Event().wait()
 
 
-def _end_with_standard_input() -> None:
-    os.read(0, 1)
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    asyncio.run(_work(*sys.argv[1:]))
+    with ending_with_standard_input():
+        asyncio.run(_work(*sys.argv[1:]))

@@ -2,7 +2,8 @@
 
 Run from the project's root: `python -m benchmarks.orchestration [--quick] [--json FILE]`. Both run on one development
 server, with its data in a file, in worker processes of their own, in turn. Ours has its admission by the ledger, its
-record in the store, metrics, search attributes and details; the bare one has nothing.
+record in the store, metrics, search attributes and details; the bare one has nothing. Then the same four steps on DBOS,
+on Prefect, and the plain way: asyncio and a JSON file, each in a process of its own.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from benchmarks.figures import Group, Row, command
 from benchmarks.orchestration_house import Crowd, House, Left
+from benchmarks.peers import NAMES, NotInstalled, PeerFigures, peer_figures
+from benchmarks.peers import Plan as PeerPlan
 from benchmarks.processes import Cpu, Server, server
 from domain.results import Frozen
 
@@ -27,7 +30,8 @@ SHARE_GOAL = 0.01
 class Plan(Frozen):
     """How much is measured. pairs: alone, one after the other. crowds: so many at once, each so many rounds.
 
-    left: runs whose traces are counted. killed: at once when the worker is killed. real: cycles with real work.
+    left: runs whose traces are counted. killed: at once when the worker is killed. real: cycles with real work. peers:
+    whether the others are measured too.
     """
 
     pairs: int = 40
@@ -36,9 +40,10 @@ class Plan(Frozen):
     left: int = 20
     killed: int = 20
     real: int = 3
+    peers: bool = True
 
 
-QUICK = Plan(pairs=1, crowds=(2,), rounds=1, left=1, killed=0, real=0)
+QUICK = Plan(pairs=1, crowds=(2,), rounds=1, left=1, killed=0, real=0, peers=False)
 
 
 class Alone(Frozen):
@@ -75,7 +80,9 @@ async def measured(plan: Plan) -> list[Group]:
             houses = [House(started, "ours", Path(scratch)), House(started, "bare", Path(scratch))]
             ours, bare = await _pair(plan, houses, Path(scratch))
             real = await _real(plan, started, Path(scratch))
-    return [_alone(ours, bare, real), _crowds(plan, ours, bare), _left(ours, bare), *_killed(ours, bare)]
+    groups = [_alone(ours, bare, real), _crowds(plan, ours, bare), _left(ours, bare)]
+    peers = [await peer_figures(name, PeerPlan()) for name in NAMES] if plan.peers else []
+    return [*groups, *_killed(ours, bare), *(_peer(ours, peer) for peer in peers)]
 
 
 async def _pair(plan: Plan, houses: Sequence[House], scratch: Path) -> list[Figures]:
@@ -237,6 +244,40 @@ def _killed(ours: Figures, bare: Figures) -> list[Group]:
 
 def _told(killed: Killed) -> str:
     return f"{killed.ended} of {killed.runs} end; {killed.begun - killed.runs} second steps run again"
+
+
+def _peer(ours: Figures, peer: PeerFigures | NotInstalled) -> Group:
+    """One of the others beside ours: the ratio is ours to theirs."""
+    if isinstance(peer, NotInstalled):
+        return Group(title=peer.name, rows=(), notes=(peer.why,))
+    rows = [
+        _beside("latency of one", statistics.median(ours.alone.seconds), peer.latency_median, peer, "{:.0f} ms", 1000),
+        _beside("processor time of one", ours.alone.cpu, peer.cpu_per_run, peer, "{:.0f} ms", 1000),
+        _beside("bytes in databases", ours.left.database + ours.left.store, peer.bytes_per_run, peer, "{:,.0f}"),
+    ]
+    for crowd in ours.crowds:
+        mine, size = statistics.median(one.per_second for one in crowd), crowd[0].at_once
+        if size in peer.throughput:
+            what = f"{size} at once, of which {peer.ended[size]} of the other's ended"
+            rows.append(_beside(what, mine, peer.throughput[size], peer, "{:.1f} a second"))
+    killed = peer.killed
+    if ours.killed:
+        theirs = (
+            f"{killed.finished} of {killed.runs} end by themselves; {killed.steps_run_twice} steps run again, "
+            f"{killed.budget_doubled} budget entries doubled, {killed.budget_lost} lost"
+        )
+        rows.append(Row(what="killed with -9 in the middle", ours=_told(ours.killed), beside=peer.name, theirs=theirs))
+    return Group(title=f"{peer.name} {peer.version}", rows=tuple(rows), notes=peer.notes)
+
+
+def _beside(what: str, ours: float, theirs: float, peer: PeerFigures, text: str, factor: float = 1) -> Row:
+    return Row(
+        what=what,
+        ours=text.format(ours * factor),
+        beside=peer.name,
+        theirs=text.format(theirs * factor),
+        ratio=ours / theirs if theirs else None,
+    )
 
 
 def _measured(quick: bool) -> Sequence[Group]:

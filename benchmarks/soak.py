@@ -24,6 +24,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from benchmarks.figures import Group, Row, command
+from benchmarks.orchestration_house import OPEN_GATES
 from benchmarks.processes import bytes_used, child
 from client.audit import audit
 from client.audit_report import Audit
@@ -31,7 +32,6 @@ from client.budget import budget_history, require_status, set_limits
 from client.cycles import start_cycle
 from client.dev import server_options, temporal_command
 from domain.cycle import Admission, AdmissionState, CycleRequest, DesignerKind
-from domain.gates import GateThresholds
 from domain.ledger import CLOCK_SKEW, BudgetInput, DaySummary, Limits, LimitsChange, budget_workflow_id
 from domain.pricing import price_of
 from settings import Settings
@@ -46,16 +46,6 @@ MIB = 2**20
 
 NOISE = 0.01
 """The most that memory or descriptors may grow in 100 cycles, of what they are, where it is more than chance."""
-
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
 
 
 @dataclass(frozen=True)
@@ -337,4 +327,4 @@ def _measure(quick: bool) -> list[Group]:
 main = command("soak", __doc__ or "", ("temporalio", "anthropic", "sqlalchemy"), _measure)
 
 if __name__ == "__main__":
-    raise SystemExit(main(None))
+    raise SystemExit(main())

@@ -1,30 +1,17 @@
 """The benchmark of the ledger runs, and its figures have the shape that people read; how fast it is, is not asked."""
 
-import asyncio
-import json
-import sys
-from pathlib import Path
-
-from settings import PROJECT
+from benchmarks.budget import QUICK, groups, measured
 
 
-async def test_the_quick_benchmark_measures_everything_once(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.budget", "--quick", "--json", str(figures)),
-        cwd=PROJECT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    told, _ = await process.communicate()
-    assert process.returncode == 0
-    found = json.loads(figures.read_text())
-    assert found["machine"]["server"].split(",")[0] in told.decode()
-    assert {one["kind"] for one in found["rates"]} == {
-        "ledger",
-        "bare, one partner for all",
-        "bare, a partner each",
-    }
-    assert all(one["per_second"] > 0 and 0 < one["wait_p50"] <= one["wait_p99"] for one in found["rates"])
-    assert all(one["per_second"] > 0 and one["wait_p50"] > 0 and one["wait_p99"] > 0 for one in found["ratios"])
-    assert [one["history_events"] >= found["plan"]["events"] for one in found["sizes"]] == [True]
-    assert [one["ask"] for one in found["restarts"]] == ["query", "envelope"]
+async def test_the_quick_benchmark_measures_everything_once() -> None:
+    said: list[str] = []
+    found = await measured(QUICK, said.append)
+    assert {one.kind for one in found.rates} == {"ledger", "bare, one partner for all", "bare, a partner each"}
+    assert all(one.per_second > 0 and 0 < one.wait_p50 <= one.wait_p99 for one in found.rates)
+    assert [one.history_events >= found.plan.events for one in found.sizes] == [True]
+    assert [one.ask for one in found.restarts] == ["query", "envelope"]
+    envelopes, waits, kept, restarts = groups(found)
+    assert [row.ratio for row in envelopes.rows] == [one.per_second for one in found.ratios]
+    assert all(row.ratio and row.ratio > 0 for row in (*waits.rows, *kept.rows))
+    assert len(restarts.rows) == 2
+    assert said
