@@ -96,6 +96,7 @@ def orchestrator(
         task_queue=task_queue,
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
         activities=[*activities, messages.deliver_close, messages.deliver_reply],
+        no_remote_activities=not activities,
         interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),

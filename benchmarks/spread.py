@@ -35,7 +35,7 @@ class Plan(Frozen):
     crowd: small cycles at once, each of `seeds` seeds.
     """
 
-    cycles: int = 6
+    cycles: int = 4
     rounds: int = 2
     crowd: int = 200
     seeds: int = 10

@@ -190,6 +190,7 @@ class ResearchCycleWorkflow:
             **self._funds.spent,
             ended_at=workflow.now(),
         )
+        workflow.upsert_search_attributes(search_attributes.of_ended(self._status))
         if ending.outcome is Outcome.CANCELLED:
             workflow.upsert_memo({"cancel_reason": ending.reason})
         self._ending = "its results to be recorded"
@@ -199,11 +200,11 @@ class ResearchCycleWorkflow:
             await call_nearby("record", last, bool, self._start.policies.record, summary=kept)
         except CycleFailed as error:
             self._set(**Ending.failed(Phase.DONE, error.code, error.message)._asdict())
+            workflow.upsert_search_attributes([search_attributes.OUTCOME.value_set(Outcome.FAILED.value)])
         self._ending = "the budget ledger's receipt"
         await self._link.close(self._funds.envelope)
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._ending = None
-        workflow.upsert_search_attributes(search_attributes.of_ended(self._status))
 
     async def _converse(
         self,

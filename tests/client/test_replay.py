@@ -28,7 +28,7 @@ def test_a_kept_history_replays_and_nothing_is_written(command, tmp_path):
     ran = command("replay", "--file", str(HISTORY), "-o", "json")
 
     assert (ran.code, ran.err) == (0, "")
-    assert (ran.json["replays"], ran.json["events"]) == (True, 80)
+    assert (ran.json["replays"], ran.json["events"]) == (True, 62)
     assert not (tmp_path / "home").exists()
 
 

@@ -118,10 +118,10 @@ async def test_the_timeline_says_of_each_activity_and_timer_what_it_was_for(
 
     for told in (
         "train • planted_edge on PLANTED 1h",
-        "count_trials • earlier trials of PLANTED 1h",
         "backtest • planted_edge on PLANTED 1h",
         "assess • planted_edge, turn 1",
-        "record • completed, into the store",
+        "count_trials",
+        "deliver_close",
         "waiting for the ledger's receipt",
     ):
         await expect(page.get_by_text(told)).to_be_visible()
