@@ -90,12 +90,11 @@ def orchestrator(
     client: Client, task_queue: str, activities: Sequence[Activity], interceptors: Sequence[Interceptor] = ()
 ) -> Worker:
     """The worker of workflows, of what carries their messages, and of these activities."""
-    messages = MessageActivities(client)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
-        activities=[*activities, messages.deliver_close, messages.deliver_reply],
+        activities=[*activities, MessageActivities(client).deliver_close],
         no_remote_activities=not activities,
         interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,

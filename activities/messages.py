@@ -1,41 +1,35 @@
-"""Messages between cycles and the ledger, carried to the server by the worker that has the sender's workflow task.
+"""A cycle's last message to the ledger, carried to the server by the worker that has the cycle's workflow task.
 
-As a local activity a message costs its sender no further workflow task, as a signal of the workflow itself does: that
-is scheduled, sent, acknowledged, and wakes the sender to hear it. One may arrive twice, which changes nothing for whom
-it is meant; where it can't be carried, the sender's workflow sends it itself.
+As a local activity it costs its sender no further workflow task, as a signal of the workflow itself does: that is
+scheduled, sent, acknowledged, and wakes the sender to hear it. It may arrive twice, which changes nothing for the
+ledger; where it can't be carried, the cycle sends it itself.
 """
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.service import RPCError
 
-from domain.ledger import Close, Reply, budget_workflow_id
-from domain.results import Frozen
+from domain.ledger import Close, budget_workflow_id
+
+PATIENCE = 5.0
+"""Seconds for the server to take a message: one that is overloaded is not helped by a second way tried too soon."""
 
 
 @dataclass(frozen=True)
 class MessageActivities:
-    """The carriers. Each says whether the server has taken the message."""
+    """The carrier."""
 
     client: Client
 
     @activity.defn(name="deliver_close")
     async def deliver_close(self, scope: str | None, message: Close) -> bool:
-        """To the scope's ledger, whichever run of it serves."""
-        return await _taken(self.client.get_workflow_handle(budget_workflow_id(scope)), "close", message)
-
-    @activity.defn(name="deliver_reply")
-    async def deliver_reply(self, reply: Reply) -> bool:
-        """To the run that asked, and no other."""
-        return await _taken(self.client.get_workflow_handle(reply.cycle_id, run_id=reply.run_id), reply.kind, reply)
-
-
-async def _taken(to: WorkflowHandle[Any, Any], signal: str, message: Frozen) -> bool:
-    try:
-        await to.signal(signal, message)
-    except RPCError:
-        return False
-    return True
+        """To the scope's ledger, whichever run of it serves. Says whether the server has taken it."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.client.get_workflow_handle(budget_workflow_id(scope)).signal("close", message)
+        except (RPCError, TimeoutError):
+            return False
+        return True

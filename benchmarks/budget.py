@@ -37,7 +37,7 @@ TALK = "An envelope is opened, tells of 4 calls, and is closed."
 
 WHY = (
     "one ledger decides for all cycles, so what they ask at one moment is answered in turn; a partner each has as many "
-    "workflows as cycles. Its replies go out many at a time, and by the worker instead of by signals of its own."
+    "workflows as cycles. Its replies go out many at a time; to carry them by local activities was tried, and left."
 )
 
 

@@ -12,7 +12,6 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.budget import BudgetActivities
-from activities.messages import MessageActivities
 from benchmarks.budget_talkers import BareAnswerer, BareTalker, LedgerTalker
 from worker import STICKY_TIMEOUT
 from workflows.budget import BudgetWorkflow
@@ -28,7 +27,7 @@ async def work(address: str, task_queue: str) -> None:
         client,
         task_queue=task_queue,
         workflows=[BudgetWorkflow, LedgerTalker, BareTalker, BareAnswerer],
-        activities=[activities.ensure_budget, activities.describe_holders, MessageActivities(client).deliver_reply],
+        activities=[activities.ensure_budget, activities.describe_holders],
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
     async with worker:

@@ -152,8 +152,8 @@ def _answers(quiet: Sequence[float], spreads: Sequence[Spread]) -> Group:
         busy = [answer for spread in spreads if spread.processes == processes for answer in spread.answers]
         rows.append(
             Row(
-                what=f"a cycle's status, p99 of {len(busy)}, {processes} engine {_plural(processes)} busy",
-                ours=f"{_p99(busy) * 1000:.0f} ms",
+                what=f"a cycle's status, {processes} engine {_plural(processes)} busy",
+                ours=f"p99 of {len(busy)}: {_p99(busy) * 1000:.0f} ms",
                 beside=f"nothing going on, p99 of {len(quiet)}",
                 theirs=f"{_p99(quiet) * 1000:.0f} ms",
                 ratio=_p99(busy) / _p99(quiet),

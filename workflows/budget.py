@@ -12,7 +12,6 @@ what was granted after the point of the reset.
 """
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -40,7 +39,6 @@ from domain.ledger import (
     budget_workflow_id,
     next_reset,
 )
-from workflows.failures import nearby
 from workflows.policies import SWEEP
 
 __all__ = ["MAX_IN_FLIGHT", "BudgetInput", "BudgetWorkflow", "EnsureBudget", "budget_workflow_id"]
@@ -187,8 +185,11 @@ class BudgetWorkflow:
 
     async def _deliver(self, reply: Reply) -> None:
         task = asyncio.current_task()
+        cycle = workflow.get_external_workflow_handle(reply.cycle_id, run_id=reply.run_id)
         try:
-            await self._send(reply)
+            # Not by a local activity: in a task that has one a replay may count the history's events otherwise, and by
+            # these this workflow decides when to continue as new.
+            await cycle.signal(reply.kind, reply)
         except FailureError as error:
             # A receipt that comes too late, or twice, is nobody's loss. Of any other reply the run may have ended.
             if reply.kind != "closed":
@@ -196,14 +197,6 @@ class BudgetWorkflow:
                 self._ledger.reply_failed(reply.run_id)
         self._in_flight = {other for other in self._in_flight if other is not task}
         self._news = True
-
-    async def _send(self, reply: Reply) -> None:
-        """By the worker, or where that fails by this workflow, which tries for as long as there is such a run."""
-        carried = False
-        with contextlib.suppress(FailureError):
-            carried = await nearby("deliver_reply", [reply], bool, f"{reply.kind} to {reply.cycle_id}")
-        if not carried:
-            await workflow.get_external_workflow_handle(reply.cycle_id, run_id=reply.run_id).signal(reply.kind, reply)
 
     async def _sweep_once(self) -> None:
         runs = self._ledger.begin_sweep()

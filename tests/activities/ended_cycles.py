@@ -28,7 +28,6 @@ from activities.ended_runs import READING, Reading
 from activities.faults import translated
 from activities.fence import billable, check_envelope
 from activities.heartbeat import beating
-from activities.messages import MessageActivities
 from domain.cycle import CYCLE_WORKFLOW, CallUsage
 from domain.envelope import Envelope, Ticket, ask_to_open
 from domain.errors import COSTS_NOTHING, NOTHING_BILLED, ErrorCode, ResearchError
@@ -352,7 +351,7 @@ async def ended_house(client: Client) -> AsyncIterator[House]:
             client,
             task_queue=f"{queue}-ledger",
             workflows=[BudgetWorkflow],
-            activities=[BudgetActivities(client).describe_holders, MessageActivities(client).deliver_reply],
+            activities=[BudgetActivities(client).describe_holders],
         ),
     ):
         house = House(client, queue, client.get_workflow_handle(ledger.id), turns)

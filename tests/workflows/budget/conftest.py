@@ -18,7 +18,6 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker
 
 from activities.budget import BudgetActivities
-from activities.messages import MessageActivities
 from domain.cycle import CallUsage
 from domain.envelope import Envelope, ask_to_open
 from domain.ledger import (
@@ -329,7 +328,7 @@ def ledger_worker(client: Client, queue: str, interceptors: Sequence[Interceptor
         client,
         task_queue=queue,
         workflows=[BudgetWorkflow],
-        activities=[activities.ensure_budget, activities.describe_holders, MessageActivities(client).deliver_reply],
+        activities=[activities.ensure_budget, activities.describe_holders],
         interceptors=interceptors,
     )
 

@@ -16,7 +16,6 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.messages import MessageActivities
 from domain.ledger import BudgetInput, Ledger, LedgerState, Limits
 from workflows.budget import BudgetWorkflow
 
@@ -114,7 +113,6 @@ async def hand_over(temporal_env: WorkflowEnvironment) -> AsyncIterator[Callable
         client,
         task_queue=queue,
         workflows=[Before, BudgetWorkflow],
-        activities=[MessageActivities(client).deliver_reply],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield start

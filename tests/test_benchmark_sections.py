@@ -1,7 +1,8 @@
-"""The benchmarks of growth and of a soak run, in their quick form, and their rows are complete."""
+"""The larger benchmarks run, in their quick form, and their rows are complete: one of them a day, all with --chaos."""
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,33 @@ ROWS = {
         "dollars",
         "differences that `research budget verify` finds",
     ),
+    "engine": (
+        "start",
+        "memory of a training",
+        "memory of a backtest",
+        *("mlp: 2 epochs with validation, report and checkpoint",) * 2,
+        "lstm: 2 epochs with validation, report and checkpoint",
+        "features of 2,000 bars",
+        *("a book of 500 bars, by bt",) * 2,
+    ),
+    "spread": (
+        "1 cycles, two engine processes",
+        "a cycle's status, 1 engine process busy",
+        "a cycle's status, 2 engine processes busy",
+        "2 cycles at once, 1 seeds: those with the results that they have alone",
+    ),
+    "observability": ("empty cycle, median of 5",),
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All of them, or the one whose turn it is today."""
+    if "name" in metafunc.fixturenames:
+        names = sorted(ROWS)
+        today = names[datetime.now(UTC).date().toordinal() % len(names)]
+        metafunc.parametrize("name", names if metafunc.config.getoption("chaos") else [today])
+
+
 def test_the_quick_form_measures_every_row(name: str, tmp_path: Path) -> None:
     found = tmp_path / "section.json"
     asked = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", str(found)]
@@ -42,6 +66,8 @@ def test_the_quick_form_measures_every_row(name: str, tmp_path: Path) -> None:
     assert all(row.ours for row in rows)
     if name == "soak":
         assert [row.ratio for row in rows[-3:]] == [0, 0, 0], "the ledger is not what was billed"
+    if name == "spread":
+        assert rows[-1].ratio == 1, "a cycle among others has other results than alone"
 
 
 def test_a_slope_is_growth_only_beyond_two_standard_errors() -> None:
