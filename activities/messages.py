@@ -14,8 +14,8 @@ from temporalio.service import RPCError
 
 from domain.ledger import Close, budget_workflow_id
 
-PATIENCE = 5.0
-"""Seconds for the server to take a message: one that is overloaded is not helped by a second way tried too soon."""
+PATIENCE = 1.5
+"""Seconds for the server to take a message; less than the cycle waits for its carrier."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ _SILENT = {
 """What it means when an activity was never heard of again: a model may have been called, an engine was not there."""
 
 
-NEARBY = timedelta(seconds=7)
-"""For one attempt within the workflow's own task, which has 10 s and is kept alive beyond."""
+NEARBY = timedelta(seconds=2)
+"""For one attempt within the workflow's own task, which answers nobody meanwhile."""
 
 _DEFECT = (
     "Look into the log of the worker that ran it (is it of this version?), and start the cycle again; if it stays, "
