@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept[name] = section
             # After each, since a later one may be cut off.
             MEASURED.write_text(SECTIONS.dump_json(kept, indent=1).decode() + "\n")
-            PAGE.write_text(page([kept[known] for known in NAMES if known in kept]))
+            lacking = [known for known in NAMES if known not in kept]
+            PAGE.write_text(page([kept[known] for known in NAMES if known in kept], lacking))
     if failed:
         sys.stderr.write(f"failed: {', '.join(failed)}\n")
     return 1 if failed else 0

@@ -13,11 +13,13 @@ and what was tried.
 """
 
 
-def page(sections: Sequence[Section]) -> str:
-    """The whole page."""
+def page(sections: Sequence[Section], lacking: Sequence[str] = ()) -> str:
+    """The whole page. lacking: the benchmarks that have no figures on it."""
     missed = [(section, row) for section in sections for group in section.groups for row in group.rows if row.missed]
     goals = sum(row.goal is not None for section in sections for group in section.groups for row in group.rows)
-    told = f"{goals - len(missed)} of {goals} goals are met."
+    told = f"{goals - len(missed)} of the {goals} goals below are met."
+    if lacking:
+        told += f" Not yet measured to their end, so without figures here: {', '.join(lacking)}."
     return "\n".join([HEAD, told, *(line for section in sections for line in _section(section))])
 
 

@@ -50,7 +50,8 @@ def test_a_goal_needs_a_ratio() -> None:
 
 def test_the_page_says_which_goals_are_missed_and_why() -> None:
     told = page([section(row(goal=2.0), row(what="size", ratio=3.0, goal=1.0, why="it is large; less was tried"))])
-    assert "1 of 2 goals are met" in told
+    assert "1 of the 2 goals below are met." in told
+    assert "Not yet" not in told
     assert "| latency | 3 ms | bare | 2 ms | 1.5 | <= 2 |" in told
     assert "| size | 3 ms | bare | 2 ms | 3 | <= 1, **missed** |" in told
     assert "**Missed**: size. it is large; less was tried" in told
@@ -94,6 +95,7 @@ def test_all_of_them_keep_the_others_figures_and_go_on_after_one_that_fails(
     assert ran == [("budget", False), ("cli", False)]
     told = written.read_text()
     assert told.index("## Engine") < told.index("## Cli")
+    assert "without figures here: orchestration, budget, observability, growth, spread, soak." in told
     assert set(json.loads(kept.read_text())) == {"engine", "cli"}
 
     written.unlink()
