@@ -89,13 +89,12 @@ class Role(StrEnum):
 def orchestrator(
     client: Client, task_queue: str, activities: Sequence[Activity], interceptors: Sequence[Interceptor] = ()
 ) -> Worker:
-    """The worker of workflows, of what carries their messages, and of these activities."""
+    """The worker of workflows and of all activities but the engine's, some of which are local ones of the workflows."""
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[ResearchCycleWorkflow, BudgetWorkflow],
-        activities=[*activities, MessageActivities(client).deliver_close],
-        no_remote_activities=not activities,
+        activities=activities,
         interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
@@ -166,6 +165,7 @@ def orchestrator_activities(
         ControlActivities(client).request_cancel,
         budget.ensure_budget,
         budget.describe_holders,
+        MessageActivities(client).deliver_close,
     ]
 
 

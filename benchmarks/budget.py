@@ -207,7 +207,10 @@ def _kept(sizes: Sequence[Size]) -> tuple[Row, ...]:
     return tuple(
         Row(
             what=f"the ledger's state after {kept.calls:,} calls",
-            ours=f"{kept.state_bytes / 1024:,.0f} KiB",
+            ours=(
+                f"{kept.state_bytes / 1024:,.0f} KiB; a run of {kept.history_events:,} events and "
+                f"{kept.history_bytes / 1024:,.0f} KiB; {kept.microseconds_a_message:.0f} us a message"
+            ),
             beside=f"after {sizes[0].calls:,}",
             theirs=f"{sizes[0].state_bytes / 1024:,.0f} KiB",
             ratio=kept.state_bytes / sizes[0].state_bytes,

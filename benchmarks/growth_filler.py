@@ -164,18 +164,8 @@ async def fill_server(client: Client, model: Model, numbers: Sequence[int]) -> N
 
 
 def _attributes(status: CycleStatus) -> TypedSearchAttributes:
-    pairs: list[SearchAttributePair[Any]] = [
-        SearchAttributePair(search_attributes.SYMBOL, status.request.symbol),
-        SearchAttributePair(search_attributes.TIMEFRAME, status.request.timeframe),
-        SearchAttributePair(search_attributes.PHASE, Phase.DONE.value),
-        SearchAttributePair(search_attributes.TOKENS_USED, status.tokens),
-    ]
-    if status.outcome:
-        pairs.append(SearchAttributePair(search_attributes.OUTCOME, status.outcome.value))
-    if status.strategy:
-        pairs.append(SearchAttributePair(search_attributes.STRATEGY_NAME, status.strategy.name))
-    if status.assessment:
-        pairs.append(SearchAttributePair(search_attributes.VERDICT, status.assessment.verdict.value))
-    if status.backtest and status.backtest.sharpe_ratio is not None:
-        pairs.append(SearchAttributePair(search_attributes.SHARPE, round(status.backtest.sharpe_ratio, 4)))
+    request = status.request
+    started = (search_attributes.SYMBOL, request.symbol), (search_attributes.TIMEFRAME, request.timeframe)
+    pairs: list[SearchAttributePair[Any]] = [SearchAttributePair(key, value) for key, value in started]
+    pairs += [SearchAttributePair(one.key, one.value) for one in search_attributes.of_ended(status)]
     return TypedSearchAttributes(pairs)

@@ -22,12 +22,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from benchmarks.figures import Group, Row, command
-from benchmarks.orchestration_house import OPEN_GATES, STRATEGY
+from benchmarks.orchestration_house import STRATEGY
 from benchmarks.processes import child
 from client.dev import server_options, temporal_command
 from domain.cycle import CycleRequest, DesignerKind, StrategyRef
 from domain.results import Frozen
 from store.strategies import StrategyFiles
+from tests.domain.usual_results import OPEN_GATES
 from tests.observability.otlp_receiver import receiving
 from workflows import search_attributes
 from workflows.cycle_input import CycleInput

@@ -11,13 +11,14 @@ from typing import Any, Literal
 from temporalio.client import WorkflowHandle
 
 from benchmarks.bare_workflow import BareWorkflow
-from benchmarks.processes import Child, Cpu, Server, bytes_used, child
+from benchmarks.database_size import sqlite_bytes
+from benchmarks.processes import Child, Cpu, Server, child
 from domain.cycle import CycleRequest, DesignerKind
-from domain.gates import GateThresholds
 from domain.ledger import Limits, budget_workflow_id
 from domain.results import Frozen
 from settings import PROJECT, Settings
 from store.strategies import StrategyFiles
+from tests.domain.usual_results import OPEN_GATES
 from workflows.cycle_input import CycleInput
 from workflows.research_cycle import ResearchCycleWorkflow
 
@@ -26,15 +27,6 @@ Kind = Literal["ours", "bare", "real"]
 WORKER = "benchmarks.orchestration_worker"
 STRATEGY = PROJECT / "engine" / "samples" / "planted_edge.yaml"
 
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
 
 LIMITS = Limits(tokens_per_day=10**9, max_active_cycles=1_000)
 """Nothing waits for a slot."""
@@ -144,10 +136,10 @@ class House:
         )
 
     def _database(self) -> int:
-        return bytes_used(self.server.database)
+        return sqlite_bytes(self.server.database)
 
     def _store(self) -> int:
-        return bytes_used(self.settings.home / "research.db") if self.kind != "bare" else 0
+        return sqlite_bytes(self.settings.home / "research.db") if self.kind != "bare" else 0
 
     async def _ledger_events(self) -> int:
         if self.kind == "bare":

@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,15 +93,6 @@ class Cpu:
     def seconds(self) -> float:
         """Since they were started."""
         return sum(times.user + times.system for times in (process.cpu_times() for process in self._processes))
-
-
-def bytes_used(database: Path) -> int:
-    """Bytes of the pages in use of an SQLite file, those in its write-ahead log included."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        size, pages, free = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
-        )
-    return int(size * (pages - free))
 
 
 @contextmanager

@@ -23,9 +23,9 @@ from pydantic import SecretStr
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
+from benchmarks.database_size import sqlite_bytes
 from benchmarks.figures import Group, Row, command
-from benchmarks.orchestration_house import OPEN_GATES
-from benchmarks.processes import bytes_used, child
+from benchmarks.processes import child
 from client.audit import audit
 from client.audit_report import Audit
 from client.budget import budget_history, require_status, set_limits
@@ -37,6 +37,7 @@ from domain.pricing import price_of
 from settings import Settings
 from tests.claude.fake_api import KEY, MODEL, Asked, FakeApi, Refuses, Says, fake_api, tool
 from tests.claude.house import YAML, usual
+from tests.domain.usual_results import OPEN_GATES
 from workflows import search_attributes
 from workflows.budget import BudgetWorkflow
 
@@ -198,21 +199,21 @@ async def _house(folder: Path, every: int) -> AsyncIterator[House]:
 async def _soaked(plan: Plan) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         async with _house(Path(folder), plan.every) as house:
-            before = bytes_used(house.database)
+            before = sqlite_bytes(house.database)
             await _first_day(house, plan.cycles - plan.waiting)
             waiting = await _at_the_limit(house, range(plan.cycles - plan.waiting, plan.cycles))
             await _midnight(house, waiting)
             await asyncio.gather(*map(house.end, waiting))
             history = tuple(await budget_history(house.env.client))
             audits = [await audit(house.env.client, day.day) for day in history]
-            store = bytes_used(house.settings.home / "research.db")
+            store = sqlite_bytes(house.settings.home / "research.db")
             return Found(
                 samples=tuple(house.samples),
                 history=history,
                 audits=tuple(audits),
                 billed=_billed(house.api),
                 waited=len(waiting),
-                server=(bytes_used(house.database) - before) / plan.cycles,
+                server=(sqlite_bytes(house.database) - before) / plan.cycles,
                 store=store / plan.cycles,
             )
 

@@ -142,7 +142,7 @@ def _told(row: Ranked, *, narrowed: bool) -> str:
 
 
 def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Settings) -> Ranked:
-    from engine.statistics import among_trials, years_of  # with libraries that take seconds to import
+    from engine.statistics import among_trials  # with libraries that take seconds to import
 
     request, backtest = cycle.request, cycle.backtest
     if backtest is None:
@@ -165,7 +165,7 @@ def _row(cycle: CycleStatus, trials: dict[tuple[str, str], int], settings: Setti
         max_drawdown=backtest.max_drawdown,
         total_trades=backtest.total_trades,
         trial=backtest.trials,
-        years=years_of(backtest.part),
+        years=backtest.part.years,
         trials=known,
         luck=held.expected_max_sharpe,
         deflated_low=held.deflated_low,

@@ -47,6 +47,10 @@ class PartName(StrEnum):
     LOCKBOX = "lockbox"
 
 
+SECONDS_PER_YEAR = 365.25 * 86_400
+"""Of a calendar year, as figures are annualised here."""
+
+
 class Part(Frozen):
     """One part of the bars: first and last bar's opening time, and the number of bars, where it is known."""
 
@@ -54,6 +58,11 @@ class Part(Frozen):
     start: datetime
     end: datetime
     bars: int | None = Field(ge=0)
+
+    @property
+    def years(self) -> float:
+        """Calendar years from the first to the last."""
+        return (self.end - self.start).total_seconds() / SECONDS_PER_YEAR
 
 
 class ServiceRun(Frozen):

@@ -16,14 +16,13 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
 from purgedcv import minimum_backtest_length, probabilistic_sharpe_ratio
 
-from domain.results import BacktestResult, Figures, Interval, Part
+from domain.results import SECONDS_PER_YEAR, BacktestResult, Figures, Interval
 
 Returns = NDArray[np.float64]
 
 RESAMPLES: Final = 1000
 _CONFIDENCE: Final = 0.95
 _Z: Final = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
-_SECONDS_PER_YEAR: Final = 365.25 * 86_400
 # Below this a standard deviation is the rounding of a constant series, and its ratios are noise over noise.
 _NO_VARIANCE: Final = 1e-12
 _LARGEST: Final = 1e6
@@ -45,12 +44,7 @@ class Doubt:
 
 def years_between(index: pd.DatetimeIndex) -> float:
     """Calendar years from the first bar to the last."""
-    return float((index[-1] - index[0]).total_seconds()) / _SECONDS_PER_YEAR
-
-
-def years_of(part: Part) -> float:
-    """Calendar years of a part of the bars."""
-    return (part.end - part.start).total_seconds() / _SECONDS_PER_YEAR
+    return float((index[-1] - index[0]).total_seconds()) / SECONDS_PER_YEAR
 
 
 def figures(returns: Returns, bars_per_year: float) -> Figures:
@@ -97,7 +91,7 @@ def doubt(returns: Returns, excess: Returns, bars_per_year: float, trials: int, 
 
 def among_trials(result: BacktestResult, trials: int) -> BacktestResult:
     """The same backtest, deflated for so many trials, where these are more than were known when it was made."""
-    years = years_of(result.part)
+    years = result.part.years
     if trials <= result.trials or years <= 0:
         return result
     best_by_luck = expected_max_sharpe(trials, years)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -11,12 +10,10 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from domain.cycle import DesignerKind
-from domain.results import BacktestResult, Part, Verdict
+from domain.results import BacktestResult, Verdict
 from store.tables import CycleRow
 
 By = Literal["sharpe", "return", "drawdown"]
-
-YEAR = timedelta(days=365.25)
 
 Conditions = list[sa.ColumnElement[bool]]
 
@@ -92,13 +89,9 @@ def ranking_columns(backtest: BacktestResult | None) -> dict[str, object]:
     return {
         "total_return": backtest.total_return if backtest else None,
         "excess_low": interval.low if interval else None,
-        "years": _years(backtest.part) if backtest else None,
+        "years": backtest.part.years if backtest else None,
         "trials": backtest.trials if backtest else None,
     }
-
-
-def _years(part: Part) -> float:
-    return (part.end - part.start) / YEAR
 
 
 def select_trials_known(wanted: Wanted) -> sa.Select[Any]:

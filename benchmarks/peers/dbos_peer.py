@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dbos import DBOS, SetWorkflowID
 
-from benchmarks.peers.peer import Peer, pages_used
+from benchmarks.database_size import sqlite_bytes
+from benchmarks.peers.peer import Peer
 from benchmarks.peers.protocol import command
 from benchmarks.peers.steps import Answer, work
 
@@ -94,7 +95,7 @@ PEER = Peer(
     name="dbos",
     version=version("dbos"),
     opened=opened,
-    bytes_used=lambda home: pages_used(database(home)),
+    bytes_used=lambda home: sqlite_bytes(database(home)),
     notes=notes,
     after_kill=lambda home: "The restarted process takes up every run by itself; the step that was cut off runs again.",
 )

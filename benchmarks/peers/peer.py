@@ -1,8 +1,7 @@
 """What a peer has to be for the protocol to measure it."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -44,8 +43,7 @@ class Peer:
     """One way to run the steps. `home` is always the folder for what it keeps.
 
     served: its server, for as long as all is measured. written: returns once all is written that so many ended runs
-    write. bytes_used: of what it keeps. after_kill: what a kill
-    has left, in words.
+    write. bytes_used: of what it keeps. after_kill: what a kill has left, in words.
     """
 
     name: Name
@@ -56,12 +54,3 @@ class Peer:
     after_kill: Callable[[Path], str]
     served: Callable[[Path], AbstractAsyncContextManager[Served]] = by_nobody
     written: Callable[[Path, int], Awaitable[None]] = at_once_written
-
-
-def pages_used(database: Path) -> int:
-    """Bytes of the pages in use of an SQLite file, those in its write-ahead log included."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        size, pages, free = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
-        )
-    return int(size * (pages - free))

@@ -18,7 +18,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.peers.peer import Peer, Served, pages_used
+from benchmarks.database_size import sqlite_bytes
+from benchmarks.peers.peer import Peer, Served
 from benchmarks.peers.protocol import command
 from benchmarks.peers.steps import STEPS, Answer
 
@@ -126,7 +127,7 @@ async def written(home: Path, runs: int) -> None:
 
 def bytes_used(home: Path) -> int:
     """Of its database, and of the results' files."""
-    return pages_used(home / "prefect.db") + sum(file.stat().st_size for file in (home / "storage").iterdir())
+    return sqlite_bytes(home / "prefect.db") + sum(file.stat().st_size for file in (home / "storage").iterdir())
 
 
 def notes(home: Path) -> tuple[str, ...]:

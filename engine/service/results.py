@@ -13,7 +13,16 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from domain.grammar.values import TIMEFRAMES
-from domain.results import BacktestResult, Costs, LossCurve, PartName, ServiceRun, Task, TrainingResult
+from domain.results import (
+    SECONDS_PER_YEAR,
+    BacktestResult,
+    Costs,
+    LossCurve,
+    PartName,
+    ServiceRun,
+    Task,
+    TrainingResult,
+)
 from domain.strategy import RegimeLabels, Strategy
 from engine.interface import BacktestJob, TrainJob
 from engine.labels import SignalClass
@@ -33,7 +42,6 @@ MAX_COUNT: Final = 10_000_000
 _REGIMES: Final = 4
 _TOLERANCE: Final = 0.05
 _ROUNDING: Final = 1e-4
-_SECONDS_PER_YEAR: Final = 365.25 * 86_400
 
 MAX_CLASSES: Final = 16
 """The most classes whose shares are read."""
@@ -167,7 +175,7 @@ def backtest_result(
     told = read(_BacktestAnswer, finished.content).data.result_summary.metrics
     _refuse_contradictions(told)
     years = periods.backtest.years
-    bars_per_year = _SECONDS_PER_YEAR / TIMEFRAMES[job.timeframe].total_seconds()
+    bars_per_year = SECONDS_PER_YEAR / TIMEFRAMES[job.timeframe].total_seconds()
     return BacktestResult(
         total_return=told.total_return / INITIAL_CAPITAL,
         annual_return=_bounded(told.annualized_return),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.gates import GateThresholds
 from domain.results import (
     BacktestResult,
     Costs,
@@ -16,6 +17,17 @@ from domain.results import (
     Task,
     TrainingResult,
 )
+
+OPEN_GATES = GateThresholds(
+    training_min_skill=0.0,
+    training_max_loss_ratio=100.0,
+    training_min_loss_decrease=-1.0,
+    backtest_min_win_rate=0.0,
+    backtest_max_drawdown=1.0,
+    backtest_min_sharpe=-1000.0,
+    backtest_min_trades=0,
+)
+"""That every result passes."""
 
 PART = Part(
     name=PartName.BACKTEST, start=datetime(2017, 8, 24, tzinfo=UTC), end=datetime(2017, 11, 6, tzinfo=UTC), bars=1245

@@ -17,7 +17,6 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from domain.ceilings import TurnBounds
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind
-from domain.gates import GateThresholds
 from domain.ledger import (
     BudgetInput,
     BudgetStatus,
@@ -31,6 +30,7 @@ from domain.ledger import (
 from domain.pricing import price_of
 from settings import PROJECT
 from store.cycles import Store
+from tests.domain.usual_results import OPEN_GATES
 from workflows.budget import BudgetWorkflow
 from workflows.cycle_input import CycleInput
 from workflows.policies import ActivityPolicy, Policies
@@ -43,15 +43,6 @@ from .worker_process import store_in, working
 Cycle = WorkflowHandle[ResearchCycleWorkflow, CycleResult]
 Ledger = WorkflowHandle[BudgetWorkflow, None]
 
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
 BOUNDS = TurnBounds(most=9_000, closing=6_000)
 """Of one turn; the provider's usual usage is at most 6,000 tokens."""
 

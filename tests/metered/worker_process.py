@@ -19,6 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.budget import BudgetActivities
 from activities.control import ControlActivities
+from activities.messages import MessageActivities
 from activities.record import RecordActivities
 from client.exits import leave
 from observability import logging as logs
@@ -56,6 +57,7 @@ async def working(
         ControlActivities(client).request_cancel,
         budget.ensure_budget,
         budget.describe_holders,
+        MessageActivities(client).deliver_close,
     ]
     async with (
         orchestrator(client, queue, activities),

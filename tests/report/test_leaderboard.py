@@ -11,7 +11,7 @@ from client.report_figures import drawdown
 from client.report_plots import kept
 from domain.cycle import CycleRequest, DesignerKind, Fork, Phase
 from domain.results import Interval, Verdict
-from engine.statistics import expected_max_sharpe, years_of
+from engine.statistics import expected_max_sharpe
 from store.cycles import Store
 
 from .conftest import Command
@@ -43,7 +43,7 @@ def four(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         figures["trials"] = trials
         figures["excess_sharpe_interval"] = None if low is None else Interval(low=low, high=low + 2)
-        figures["expected_max_sharpe"] = by_luck = expected_max_sharpe(trials, years_of(real.backtest.part))
+        figures["expected_max_sharpe"] = by_luck = expected_max_sharpe(trials, real.backtest.part.years)
         figures["deflated_low"] = None if low is None else low - by_luck
         request = CycleRequest(symbol=symbol, timeframe="1h", designer=DesignerKind(designer))
         found = {

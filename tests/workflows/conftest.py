@@ -23,9 +23,9 @@ from activities.control import ControlActivities
 from activities.design import DesignActivity
 from activities.faults import translated
 from activities.heartbeat import beating
+from activities.messages import MessageActivities
 from activities.record import RecordActivities
 from domain.cycle import Admission, CycleRequest, CycleResult, CycleStatus, DesignerKind, Phase
-from domain.gates import GateThresholds
 from domain.ledger import BudgetStatus, Limits, budget_workflow_id
 from domain.results import BacktestResult, TrainingResult
 from domain.turns import AssessAnswer, AssessTurn, DesignAnswer, DesignTurn
@@ -34,6 +34,7 @@ from engine.interface import BacktestJob, Engine, Places, Progress, Report, Trai
 from engine.pool import JobPool
 from store.cycles import Store
 from store.strategies import StrategyFiles
+from tests.domain.usual_results import OPEN_GATES
 from worker import Activity, engine_worker, orchestrator
 from workflows.cycle_input import CycleInput
 from workflows.policies import Policies
@@ -46,16 +47,6 @@ HISTORIES = Path(__file__).parent / "histories"
 SMALL_STRATEGY = Path(__file__).parent / "small_strategy.yaml"
 SMALL = partial(EmbeddedEngine, training="process_jobs:train", backtest="process_jobs:backtest")
 """An engine whose jobs take no time."""
-
-OPEN_GATES = GateThresholds(
-    training_min_skill=0.0,
-    training_max_loss_ratio=100.0,
-    training_min_loss_decrease=-1.0,
-    backtest_min_win_rate=0.0,
-    backtest_max_drawdown=1.0,
-    backtest_min_sharpe=-1000.0,
-    backtest_min_trades=0,
-)
 
 
 Deed = Callable[[int], None]
@@ -222,6 +213,7 @@ async def open_house(
         "request_cancel": ControlActivities(client).request_cancel,
         "ensure_budget": budget.ensure_budget,
         "describe_holders": budget.describe_holders,
+        "deliver_close": MessageActivities(client).deliver_close,
     }
     activities = [function for key, function in offered.items() if key not in without]
     async with AsyncExitStack() as stack:
